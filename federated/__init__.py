@@ -1,0 +1,1 @@
+"""Joint computing across parties. Nothing is here yet; see docs/architecture.md for what comes."""

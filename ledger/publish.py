@@ -1,0 +1,110 @@
+"""Publishing a log: its C2SP tlog-tiles files in a folder, for any static web server and any auditor's disk.
+
+Files are written under a temporary name, synced and renamed, tiles before the checkpoint that needs them: whoever reads the folder at
+any moment, or after a crash at any step, finds a checkpoint whose tiles are all there. Running again continues: O(new entries).
+"""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from ledger.checkpoint import parse_checkpoint
+from ledger.note import NoteVerifier, parse_note
+from ledger.proof import verify_consistency
+from ledger.reader import LogReader
+from ledger.store import LogReads
+from ledger.tiles import TILE_WIDTH, TileCoordinate, bundle_path, encode_bundle, tile_path, tiles_of
+from yingbi.errors import ErrorCode, InvalidRequestError, NotFoundError, TamperDetectedError
+from yingbi.receipts import Checkpoint, SignedCheckpoint
+
+__all__ = ["CHECKPOINT_NAME", "VKEY_NAME", "Progress", "export_log", "read_published_file"]
+
+CHECKPOINT_NAME: Final = "checkpoint"
+VKEY_NAME: Final = "vkey"
+
+Progress = Callable[[int, int], None]
+"""Told how many entries are written, of how many."""
+
+
+def export_log(
+    store: LogReads, verifiers: tuple[NoteVerifier, ...], folder: Path, *, progress: Progress = lambda *_: None
+) -> SignedCheckpoint:
+    """Write the newest published checkpoint and everything it needs into `folder`; return the checkpoint.
+
+    Raises:
+        TamperDetectedError: the folder holds a checkpoint that this log does not continue.
+        InvalidRequestError: the folder holds another log.
+        OSError: the disk refused; the folder still holds its previous checkpoint, whole.
+    """
+    reader = LogReader(store)
+    signed = reader.published()
+    size = signed.checkpoint.size
+    old = _exported(folder)
+    since = 0 if old is None else _check_continues(reader, old, signed.checkpoint)
+    folder.mkdir(parents=True, exist_ok=True)
+    for tile in tiles_of(size, since=since):
+        _write_file(folder / tile_path(tile), store.read_tile(tile))
+    for index in range(since // TILE_WIDTH, -(-size // TILE_WIDTH)):
+        start, stop = index * TILE_WIDTH, min((index + 1) * TILE_WIDTH, size)
+        _write_file(folder / bundle_path(index, stop - start), encode_bundle(store.read_entries(start, stop)))
+        progress(stop, size)
+    _write_file(folder / VKEY_NAME, "".join(f"{verifier.encode()}\n" for verifier in verifiers).encode())
+    _write_file(folder / CHECKPOINT_NAME, signed.note)
+    return signed
+
+
+def read_published_file(store: LogReads, tile: TileCoordinate) -> bytes:
+    """Return a tile or entry bundle of the published tree, as a web server serves it.
+
+    Raises:
+        NotFoundError: the published tree does not have it in that width.
+    """
+    size = store.published_size() or 0
+    level = max(tile.level, 0)
+    available = (size >> 8 * level) - tile.index * TILE_WIDTH
+    if not 1 <= tile.width <= min(TILE_WIDTH, available):
+        raise NotFoundError(ErrorCode.TILE_NOT_FOUND, "tile does not exist in that width")
+    if tile.level >= 0:
+        return store.read_tile(tile)
+    start = tile.index * TILE_WIDTH
+    return encode_bundle(store.read_entries(start, start + tile.width))
+
+
+def _exported(folder: Path) -> Checkpoint | None:
+    try:
+        return parse_checkpoint(parse_note((folder / CHECKPOINT_NAME).read_bytes()).text)
+    except FileNotFoundError:
+        if folder.exists() and any(folder.iterdir()) and not (folder / "tile").exists():
+            raise InvalidRequestError(
+                ErrorCode.USAGE, f"folder `{folder.name}` holds something else", hint="choose a new folder"
+            ) from None
+        return None
+
+
+def _check_continues(reader: LogReader, old: Checkpoint, new: Checkpoint) -> int:
+    if old.origin != new.origin:
+        raise InvalidRequestError(ErrorCode.USAGE, "the folder holds another log", hint="choose a new folder")
+    if old.size > new.size:
+        raise TamperDetectedError(
+            ErrorCode.LOG_ROLLED_BACK, f"the folder's checkpoint has {old.size} entries, the log {new.size}"
+        )
+    verify_consistency(reader.consistency(old.size, new.size), old.root, new.root)
+    return old.size
+
+
+def _write_file(path: Path, data: bytes) -> None:
+    if path.name != CHECKPOINT_NAME and path.exists() and path.stat().st_size == len(data) and path.name != VKEY_NAME:
+        return  # tiles never change; a crashed run left this one whole
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with temporary.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+    handle = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,1 @@
+"""What may be computed, and what may come out. Nothing is here yet; see docs/architecture.md for what comes."""

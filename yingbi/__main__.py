@@ -1,0 +1,5 @@
+"""`python -m yingbi` is the command line."""
+
+from yingbi.cli import main
+
+main()

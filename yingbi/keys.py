@@ -1,0 +1,186 @@
+"""Ed25519 keys (RFC 8032) as JWK (RFC 8037), named by their RFC 7638 thumbprint, kept in files only their owner reads."""
+
+import base64
+import binascii
+import hashlib
+import os
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_pem_private_key,
+)
+
+from yingbi.canonical import canonical_bytes
+from yingbi.errors import ConflictError, ErrorCode, InvalidRequestError, RefusedError
+
+__all__ = ["KEY_BYTES", "SigningKey", "VerifyKey", "load_signing_key", "save_signing_key"]
+
+KEY_BYTES: Final = 32
+_OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
+
+# RFC 8032 §5.1: the field, and the y coordinates of the eight points whose order divides 8.
+_P: Final = 2**255 - 19
+_Y8: Final = 0x05FC536D880238B13933C6D305ACDFD5F098EFF289F4C345B027B2C28F95E826
+_SMALL_ORDER: Final = frozenset({0, 1, _P - 1, _Y8, _P - _Y8})
+
+
+@dataclass(frozen=True, slots=True)
+class VerifyKey:
+    """A public key: 32 bytes, RFC 8032 §5.1.5."""
+
+    raw: bytes
+
+    def __post_init__(self) -> None:
+        if len(self.raw) != KEY_BYTES:
+            raise _malformed(f"expected an Ed25519 public key of {KEY_BYTES} bytes, got {len(self.raw)}")
+        # SECURITY: under a key of small order anybody signs anything, so possession of it proves nothing.
+        y = int.from_bytes(self.raw, "little") & (1 << 255) - 1
+        if y >= _P or y in _SMALL_ORDER:
+            raise _malformed("expected an Ed25519 public key that is canonical and not of small order")
+
+    @classmethod
+    def from_jwk(cls, jwk: object) -> "VerifyKey":
+        """Read an RFC 8037 JWK with exactly `kty`, `crv` and `x`; a private key (`d`) is refused."""
+        if not isinstance(jwk, dict) or set(jwk) != {"kty", "crv", "x"}:
+            raise _malformed("expected a JWK with exactly `crv`, `kty` and `x`")
+        if jwk["kty"] != "OKP" or jwk["crv"] != "Ed25519" or not isinstance(jwk["x"], str):
+            raise _malformed("expected a JWK of kty `OKP` and crv `Ed25519`")
+        return cls(_decode_base64url(jwk["x"]))
+
+    def to_jwk(self) -> dict[str, str]:
+        """Return the RFC 8037 JWK."""
+        return {"crv": "Ed25519", "kty": "OKP", "x": _encode_base64url(self.raw)}
+
+    @property
+    def thumbprint(self) -> str:
+        """Return the RFC 7638 SHA-256 thumbprint, base64url, 43 characters."""
+        return _encode_base64url(hashlib.sha256(canonical_bytes(self.to_jwk())).digest())
+
+    def is_valid(self, signature: bytes, message: bytes) -> bool:
+        """Tell whether `signature` is this key's over `message` (RFC 8032 §5.1.7)."""
+        try:
+            Ed25519PublicKey.from_public_bytes(self.raw).verify(signature, message)
+        except (InvalidSignature, ValueError):
+            return False
+        return True
+
+
+class SigningKey:
+    """A private key. It never shows its secret: no `repr`, no pickle; write it with `save_signing_key`."""
+
+    __slots__ = ("_key", "public")
+
+    def __init__(self, key: Ed25519PrivateKey) -> None:
+        self._key = key
+        self.public = VerifyKey(key.public_key().public_bytes_raw())
+
+    @classmethod
+    def generate(cls) -> "SigningKey":
+        """Make a new key from the operating system's randomness."""
+        return cls(Ed25519PrivateKey.generate())
+
+    @classmethod
+    def from_seed(cls, seed: bytes) -> "SigningKey":
+        """Make the key of a 32-byte seed (RFC 8032 §5.1.5)."""
+        if len(seed) != KEY_BYTES:
+            raise _malformed(f"expected a seed of {KEY_BYTES} bytes")
+        return cls(Ed25519PrivateKey.from_private_bytes(seed))
+
+    def sign(self, message: bytes) -> bytes:
+        """Sign bytes (64-byte Ed25519 signature). Statements are signed by `yingbi.statement.sign` only."""
+        return self._key.sign(message)
+
+    def to_pem(self, *, passphrase: bytes | None = None) -> bytes:
+        """Return PKCS #8 PEM, encrypted when a passphrase is given; an empty passphrase is refused."""
+        if passphrase == b"":
+            raise _malformed("expected a passphrase that is not empty")
+        encryption = NoEncryption() if passphrase is None else BestAvailableEncryption(passphrase)
+        return self._key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, encryption)
+
+    def __repr__(self) -> str:
+        return f"SigningKey({self.public.thumbprint})"
+
+    def __reduce__(self) -> str:
+        raise TypeError("a private key is not pickled")
+
+
+def save_signing_key(key: SigningKey, path: Path, *, passphrase: bytes | None = None) -> None:
+    """Write a private key to a new file that only its owner can read (mode 0600), durably.
+
+    Raises:
+        ConflictError: the file exists; keys are never overwritten.
+        InvalidRequestError: the folder does not take it, or the passphrase is empty.
+    """
+    data = key.to_pem(passphrase=passphrase)
+    try:
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError as error:
+        raise ConflictError(ErrorCode.KEY_EXISTS, f"key file `{path.name}` exists", hint="choose a new name") from error
+    except OSError as error:
+        raise _malformed(f"key file `{path.name}` cannot be written") from error
+    with os.fdopen(handle, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    _sync_folder(path.parent)
+
+
+def load_signing_key(path: Path, *, passphrase: bytes | None = None) -> SigningKey:
+    """Read a private key from PKCS #8 PEM.
+
+    Raises:
+        RefusedError: others can read the file.
+        InvalidRequestError: no such file, not an Ed25519 key, or the passphrase does not fit.
+    """
+    try:
+        with path.open("rb") as file:
+            # SECURITY: judged on the opened file, so that no swap between check and use is possible.
+            if os.fstat(file.fileno()).st_mode & _OTHERS:
+                raise RefusedError(
+                    ErrorCode.KEY_EXPOSED, f"key file `{path.name}` can be read by others", hint=f"chmod 600 {path.name}"
+                )
+            data = file.read(16384)
+    except OSError as error:
+        raise _malformed(f"key file `{path.name}` cannot be read") from error
+    try:
+        key = load_pem_private_key(data, passphrase)
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+        raise _malformed(f"key file `{path.name}` is not PEM, or its passphrase does not fit") from error
+    if not isinstance(key, Ed25519PrivateKey):
+        raise _malformed(f"key file `{path.name}` does not hold an Ed25519 key")
+    return SigningKey(key)
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _malformed(message: str) -> InvalidRequestError:
+    return InvalidRequestError(ErrorCode.KEY_MALFORMED, message)
+
+
+def _encode_base64url(data: bytes) -> str:
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+
+
+def _decode_base64url(text: str) -> bytes:
+    try:
+        data = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise _malformed("expected base64url without padding") from error
+    if _encode_base64url(data) != text:
+        raise _malformed("expected canonical base64url")
+    return data
