@@ -1,0 +1,37 @@
+"""Fixtures that all tests share. Time and randomness come in only through fixtures."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from tests.lib.databases import StoreMaker, store_makers
+from yingbi.clock import FixedClock
+from yingbi.keys import SigningKey
+
+START = datetime(2026, 11, 21, 8, 0, tzinfo=UTC)
+
+
+@pytest.fixture
+def clock() -> FixedClock:
+    """A clock that stands still."""
+    return FixedClock(START)
+
+
+@pytest.fixture
+def key() -> SigningKey:
+    """A fixed key."""
+    return SigningKey.from_seed(bytes(range(32)))
+
+
+@pytest.fixture(scope="session")
+def postgres_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where this test process keeps its PostgreSQL server's files; short, because its socket's path must be."""
+    return tmp_path_factory.mktemp("pg")
+
+
+@pytest.fixture
+def make_store(request: pytest.FixtureRequest, tmp_path: Path, postgres_folder: Path) -> Iterator[StoreMaker]:
+    """A maker of stores of the kind that the test is parametrised with (indirectly)."""
+    yield from store_makers(request.param, tmp_path, postgres_folder)

@@ -1,0 +1,91 @@
+"""A real Ethereum node for tests: anvil, on a free port of this machine, one for a module of tests."""
+
+import os
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from web3 import Web3
+from web3.types import RPCEndpoint
+
+from ledger.anchor_evm import EvmAccount
+
+__all__ = ["ACCOUNTS", "CHAIN_ID", "Anvil", "find_anvil", "start_anvil"]
+
+CHAIN_ID = 31337
+_MNEMONIC = "test test test test test test test test test test test junk"
+# Published test keys of that mnemonic (m/44'/60'/0'/0/n); worth nothing anywhere.
+ACCOUNTS = tuple(
+    EvmAccount.from_secret(bytes.fromhex(secret))
+    for secret in (
+        "ac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80",
+        "59c6995e998f97a5a0044966f0945389dc9e86dae88c7a8412f4603b6b78690d",
+        "5de4111afa1a4b94908f83103eb1f1706367c2e68ca870fc3fb9a804cdab365a",
+    )
+)
+
+
+def find_anvil() -> str | None:
+    """Return anvil's path: `YINGBI_ANVIL`, then `PATH`, then this repository's `node_modules`."""
+    root = Path(__file__).resolve().parents[2] / "node_modules"
+    # The program itself rather than its JavaScript wrapper, which would have to pass our signals on.
+    packaged = sorted(root.glob("@foundry-rs/anvil-*/bin/anvil"))
+    candidates = [os.environ.get("YINGBI_ANVIL"), shutil.which("anvil"), *map(str, packaged)]
+    return next((path for path in candidates if path and os.access(path, os.X_OK)), None)
+
+
+class Anvil:
+    """A running node."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self._w3 = Web3(Web3.HTTPProvider(url))
+
+    def call(self, method: str, *params: object) -> Any:
+        """Make one JSON-RPC call and return its result."""
+        response = self._w3.provider.make_request(RPCEndpoint(method), list(params))
+        if "error" in response:
+            raise RuntimeError(f"{method}: {response['error']}")
+        return response["result"]
+
+    def mine(self, blocks: int = 1) -> None:
+        """Make blocks, with what waits in the pool."""
+        self.call("anvil_mine", hex(blocks))
+
+    def block_hash(self, number: int) -> bytes:
+        """Return the hash of a block: what an auditor would ask another node for."""
+        return bytes.fromhex(self.call("eth_getBlockByNumber", hex(number), False)["hash"][2:])
+
+
+@contextmanager
+def start_anvil(path: str, *arguments: str) -> Iterator[Anvil]:
+    """Run anvil until the end of the block. It mines only when told."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [path, "--host", "127.0.0.1", "--port", str(port), "--chain-id", str(CHAIN_ID), "--no-mining", "--quiet"]
+    command += ["--mnemonic", _MNEMONIC, "--accounts", "3", *arguments]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL)
+    try:
+        _wait_for(port, process)
+        yield Anvil(f"http://127.0.0.1:{port}")
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+def _wait_for(port: int, process: "subprocess.Popen[bytes]") -> None:
+    deadline = time.monotonic() + 30
+    while process.poll() is None and time.monotonic() < deadline:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+        except OSError:
+            time.sleep(0.02)
+        else:
+            return
+    raise RuntimeError("anvil did not start")

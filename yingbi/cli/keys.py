@@ -1,0 +1,85 @@
+"""`yingbi keys`: make, show and use Ed25519 keys."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from yingbi.cli.output import JsonFlag, OutFile, read_file, show_fields, write_bytes
+from yingbi.cli.text import t
+from yingbi.clock import SystemClock, format_time
+from yingbi.errors import ErrorCode, InvalidRequestError
+from yingbi.ids import new_nonce
+from yingbi.keys import SigningKey, load_signing_key, save_signing_key
+from yingbi.statement import Statement, add_signature, parse_statement, sign
+
+__all__ = ["PassphraseFile", "app", "read_passphrase"]
+
+app = typer.Typer(help=t("keys.help"), no_args_is_help=True)
+
+KeyFile = Annotated[Path, typer.Argument(help=t("keys.argument.file"))]
+PassphraseFile = Annotated[Path | None, typer.Option("--passphrase-file", help=t("keys.option.passphrase"))]
+
+
+@app.command("new", help=t("keys.new.help"))
+def new(path: KeyFile, passphrase_file: PassphraseFile = None, as_json: JsonFlag = False) -> None:
+    """Make a key in a new file that only its owner can read."""
+    key = SigningKey.generate()
+    save_signing_key(key, path, passphrase=read_passphrase(passphrase_file))
+    _show(key, path, as_json=as_json)
+
+
+@app.command("show", help=t("keys.show.help"))
+def show(path: KeyFile, passphrase_file: PassphraseFile = None, as_json: JsonFlag = False) -> None:
+    """Show the public side of a key."""
+    _show(load_signing_key(path, passphrase=read_passphrase(passphrase_file)), path, as_json=as_json)
+
+
+@app.command("sign", help=t("keys.sign.help"))
+def sign_payload(
+    payload: Annotated[Path, typer.Argument(help=t("keys.argument.payload"))],
+    key: Annotated[list[Path], typer.Option("--key", help=t("keys.option.key"))],
+    passphrase_file: PassphraseFile = None,
+    out: OutFile = None,
+) -> None:
+    """Sign a payload (JSON; `issued_at` and `nonce` are added when missing) into a statement."""
+    passphrase = read_passphrase(passphrase_file)
+    value = _load_object(read_file(payload))
+    value.setdefault("issued_at", format_time(SystemClock().now()))
+    value.setdefault("nonce", new_nonce())
+    statement = sign(value, [load_signing_key(path, passphrase=passphrase) for path in key])
+    write_bytes(statement.envelope, out)
+
+
+@app.command("cosign", help=t("keys.cosign.help"))
+def cosign(
+    statement: Annotated[Path, typer.Argument(help=t("keys.argument.statement"))],
+    key: Annotated[Path, typer.Option("--key", help=t("keys.option.key"))],
+    passphrase_file: PassphraseFile = None,
+    out: OutFile = None,
+) -> None:
+    """Add a second person's signature to a statement."""
+    parsed: Statement = parse_statement(read_file(statement).rstrip(b"\n"))
+    signer = load_signing_key(key, passphrase=read_passphrase(passphrase_file))
+    write_bytes(add_signature(parsed, signer).envelope, out)
+
+
+def read_passphrase(path: Path | None) -> bytes | None:
+    """Read a passphrase from a file (never from an argument, which other processes can see)."""
+    return None if path is None else read_file(path).rstrip(b"\r\n")
+
+
+def _show(key: SigningKey, path: Path, *, as_json: bool) -> None:
+    fields = {"file": str(path), "thumbprint": key.public.thumbprint, "jwk": json.dumps(key.public.to_jwk())}
+    show_fields(t("keys.title"), fields, as_json=as_json)
+
+
+def _load_object(data: bytes) -> dict[str, object]:
+    try:
+        value = json.loads(data)
+    except (ValueError, RecursionError):
+        value = None
+    if not isinstance(value, dict):
+        raise InvalidRequestError(ErrorCode.JSON_MALFORMED, "expected a JSON object in UTF-8")
+    return value

@@ -1,0 +1,119 @@
+"""How commands speak: rich tables for people, one JSON object for programs (`--json`), errors with their exit code."""
+
+import json
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Final, NoReturn
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
+from yingbi.cli.text import t
+from yingbi.errors import ErrorCode, InvalidRequestError, SandboxError, UnavailableError
+
+__all__ = [
+    "JsonFlag",
+    "OutFile",
+    "fail",
+    "missing_extra",
+    "progress_bar",
+    "read_file",
+    "show_fields",
+    "show_rows",
+    "write_bytes",
+]
+
+_STDERR: Final = Console(stderr=True, highlight=False)
+_STDOUT: Final = Console(highlight=False)
+_MAX_INPUT: Final = 64 << 20
+
+JsonFlag = Annotated[bool, typer.Option("--json", help=t("option.json"))]
+OutFile = Annotated[Path | None, typer.Option("--out", "-o", help=t("option.out"), dir_okay=False)]
+
+
+def show_fields(title: str, fields: Mapping[str, object], *, as_json: bool) -> None:
+    """Show one thing: its fields under `title`, or as a JSON object."""
+    if as_json:
+        typer.echo(json.dumps(fields, ensure_ascii=False))
+        return
+    table = Table(title=title, show_header=False, title_justify="left")
+    for name, value in fields.items():
+        table.add_row(Text(t(f"field.{name}"), style="bold"), Text("—" if value is None else str(value), overflow="fold"))
+    _STDOUT.print(table)
+
+
+def show_rows(title: str, names: Sequence[str], rows: Sequence[Sequence[object]], *, as_json: bool) -> None:
+    """Show many things of a kind as a table, or as a JSON array of objects."""
+    if as_json:
+        typer.echo(json.dumps([dict(zip(names, row, strict=True)) for row in rows], ensure_ascii=False))
+        return
+    table = Table(title=title, title_justify="left")
+    for name in names:
+        table.add_column(t(f"field.{name}"), overflow="fold")
+    for row in rows:
+        table.add_row(*(Text("—" if value is None else str(value), overflow="fold") for value in row))
+    _STDOUT.print(table)
+
+
+def write_bytes(data: bytes, path: Path | None) -> None:
+    """Write a result to `path`, or to standard output."""
+    if path is None:
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+    else:
+        path.write_bytes(data)
+
+
+def read_file(path: Path) -> bytes:
+    """Read an input file, `-` for standard input.
+
+    Raises:
+        InvalidRequestError: it cannot be read or is larger than any input should be.
+    """
+    try:
+        if str(path) == "-":
+            data = sys.stdin.buffer.read(_MAX_INPUT + 1)
+        else:
+            with path.open("rb") as file:
+                data = file.read(_MAX_INPUT + 1)
+    except OSError as error:
+        raise InvalidRequestError(ErrorCode.USAGE, f"file `{path}` cannot be read: {error.strerror}") from error
+    if len(data) > _MAX_INPUT:
+        raise InvalidRequestError(ErrorCode.USAGE, f"file `{path}` is larger than {_MAX_INPUT} bytes")
+    return data
+
+
+@contextmanager
+def progress_bar(label: str) -> Iterator[Callable[[int, int], None]]:
+    """Show a progress bar on standard error while long work runs; a file or pipe gets none."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=_STDERR, transient=True, disable=not _STDERR.is_terminal) as progress:
+        task = progress.add_task(label, total=None)
+        yield lambda done, total: progress.update(task, completed=done, total=total)
+
+
+def fail(error: SandboxError, *, as_json: bool = False) -> NoReturn:
+    """Say what was wrong and what would work, and end with the error's exit code."""
+    if as_json:
+        body = {"code": error.code.value, "title": error.spec.title, "message": error.message, "hint": error.hint}
+        typer.echo(json.dumps(body, ensure_ascii=False), err=True)
+    else:
+        _STDERR.print(Text.assemble((f"{t('word.error')} ", "bold red"), (f"{error.code} ", "bold"), error.message))
+        if error.hint:
+            _STDERR.print(Text.assemble((f"{t('word.hint')} ", "bold"), error.hint))
+    raise typer.Exit(int(error.spec.exit_code))
+
+
+def missing_extra(extra: str, error: ImportError) -> UnavailableError:
+    """Return the error for a command whose optional part is not installed."""
+    return UnavailableError(
+        ErrorCode.EXTRA_NOT_INSTALLED,
+        f"this command needs the extra `{extra}`",
+        hint=f"pip install 'yingbi[{extra}]'",
+        detail=error.name,
+    )
