@@ -5,6 +5,7 @@ import binascii
 import re
 from typing import Final
 
+from ledger.tree import EMPTY_ROOT
 from yingbi.errors import ErrorCode, InvalidRequestError
 from yingbi.receipts import MAX_TREE_SIZE, Checkpoint
 
@@ -25,7 +26,8 @@ def parse_checkpoint(text: bytes) -> Checkpoint:
     """Parse a checkpoint's text; the inverse of `format_checkpoint`.
 
     Raises:
-        InvalidRequestError: another number of lines (extension lines included), or a line of another form.
+        InvalidRequestError: another number of lines (extension lines included), a line of another form, or an empty
+            tree with the root of another.
     """
     try:
         lines = text.decode("utf-8").split("\n")
@@ -35,7 +37,10 @@ def parse_checkpoint(text: bytes) -> Checkpoint:
         raise _malformed("expected three lines: origin, size, base64 root; extension lines are refused") from None
     if end != "" or base64.b64encode(root).decode() != encoded or not origin:
         raise _malformed("expected an origin and a root in canonical base64")
-    return Checkpoint(origin=origin, size=parse_decimal(size), root=root)
+    checkpoint = Checkpoint(origin=origin, size=parse_decimal(size), root=root)
+    if checkpoint.size == 0 and root != EMPTY_ROOT:
+        raise _malformed("expected the root of the empty tree at size 0")
+    return checkpoint
 
 
 def parse_decimal(text: str) -> int:

@@ -1,6 +1,7 @@
 """Where a log's cosignatures come from, off the write path: every checkpoint is witnessed, not every entry.
 
-While witnesses answer, entries pile up; the next round takes the newest head, so a slow witness costs latency, not throughput.
+While witnesses answer, entries pile up; the next round takes the newest head, so a slow witness costs latency, not
+throughput.
 """
 
 import logging

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from yingbi.canonical import parse_canonical
-from yingbi.clock import TIME_PATTERN
+from yingbi.clock import parse_time
 from yingbi.errors import ErrorCode, InvalidRequestError
 from yingbi.events import EntryType
 from yingbi.ids import DIGEST_PATTERN
@@ -21,7 +21,6 @@ _PREFIX: Final = "sha256:"
 _STATEMENT_START: Final = b'"statement":'
 _STATEMENT_END: Final = b',"time":"'
 _DIGEST: Final = re.compile(DIGEST_PATTERN)
-_TIME: Final = re.compile(TIME_PATTERN)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,24 +67,37 @@ def parse_entry(data: bytes) -> Entry:
     """Parse an entry strictly; neither chain nor signatures are verified.
 
     Raises:
-        InvalidRequestError: too large, not canonical, other members, an unknown type, or a type that is not its statement's.
+        InvalidRequestError: too large, not canonical, other members, a time that does not exist, an unknown type, or a
+            type that is not its statement's.
     """
     if len(data) > MAX_ENTRY_BYTES:
-        raise InvalidRequestError(ErrorCode.ENTRY_TOO_LARGE, f"expected at most {MAX_ENTRY_BYTES} bytes, got {len(data)}")
+        raise InvalidRequestError(
+            ErrorCode.ENTRY_TOO_LARGE, f"expected at most {MAX_ENTRY_BYTES} bytes, got {len(data)}"
+        )
     value = parse_canonical(data, max_bytes=MAX_ENTRY_BYTES)
     if not isinstance(value, dict) or set(value) != _MEMBERS or value["v"] != 1 or value["v"] is True:
         raise _malformed("expected version 1 with exactly `prev`, `seq`, `statement`, `time`, `type` and `v`")
     seq, prev, time = value["seq"], value["prev"], value["time"]
     if not isinstance(seq, int) or isinstance(seq, bool) or not 0 <= seq <= MAX_TREE_SIZE:
         raise _malformed("expected `seq` from 0 to 2^53 - 1")
-    if not isinstance(prev, str) or not _DIGEST.fullmatch(prev) or not isinstance(time, str) or not _TIME.fullmatch(time):
-        raise _malformed("expected `prev` as a digest and `time` in UTC with six digits of a second")
+    if not isinstance(prev, str) or not _DIGEST.fullmatch(prev):
+        raise _malformed("expected `prev` as a digest")
+    if not isinstance(time, str) or not _is_time(time):
+        raise _malformed("expected `time` in UTC with six digits of a second")
     # INVARIANT: the data is canonical, so these bytes are the envelope exactly as it was signed.
     start = data.index(_STATEMENT_START) + len(_STATEMENT_START)
     statement = parse_statement(data[start : data.rindex(_STATEMENT_END)])
     if value["type"] != statement.type:
         raise _malformed("expected the `type` of the statement")
     return Entry(seq=seq, prev=bytes.fromhex(prev[len(_PREFIX) :]), time=time, type=statement.type, statement=statement)
+
+
+def _is_time(text: str) -> bool:
+    try:
+        parse_time(text)
+    except InvalidRequestError:
+        return False
+    return True
 
 
 def _malformed(message: str) -> InvalidRequestError:

@@ -1,7 +1,7 @@
 """The high-water mark: the newest head that this log may have shown to anybody, kept outside the database.
 
-A database that was restored from an old backup is behind its mark, and the log refuses to sign. Keep the file on another volume than
-the database, and out of the database's backups.
+A database that was restored from an old backup is behind its mark, and the log refuses to sign. Keep the file on
+another volume than the database, and out of the database's backups.
 
 Two slots are written in turn, so that a torn write leaves the one before. O(1) a write: one `pwrite`, one `fdatasync`.
 """
@@ -43,7 +43,9 @@ class HighWaterMark:
             handle = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         except FileExistsError:
             raise ConflictError(
-                ErrorCode.LOG_EXISTS, f"high-water file `{self._path.name}` exists", hint="it belongs to a log; move neither"
+                ErrorCode.LOG_EXISTS,
+                f"high-water file `{self._path.name}` exists",
+                hint="it belongs to a log; move neither",
             ) from None
         try:
             os.pwrite(handle, _pad(note) + bytes(_SLOT_BYTES), 0)

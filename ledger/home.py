@@ -9,9 +9,10 @@ log.sqlite      entries, tiles, checkpoints
 ```
 """
 
+import base64
 import os
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -21,21 +22,30 @@ from ledger.cosigning import CosignatureSource
 from ledger.high_water import HighWaterMark
 from ledger.log import Log, create_log
 from ledger.note import NoteVerifier, TextSigner
-from ledger.startup import HeadCheck
+from ledger.startup import HeadCheck, check_stored_head
 from ledger.store_sql import SqlStore
 from ledger.trust_policy import TrustPolicy, parse_trust_policy
 from yingbi.clock import Clock
-from yingbi.errors import ConflictError, ErrorCode, InvalidRequestError, NotFoundError
+from yingbi.errors import ConflictError, ErrorCode, InvalidRequestError, NotFoundError, TamperDetectedError
 from yingbi.keys import SigningKey, load_signing_key, save_signing_key
 
-__all__ = ["CONFIG_NAME", "DATABASE_VARIABLE", "AnchorConfig", "LogHome", "create_home", "load_home"]
+__all__ = [
+    "CONFIG_NAME",
+    "DATABASE_VARIABLE",
+    "AnchorConfig",
+    "LogHome",
+    "create_home",
+    "load_home",
+    "replace_keys",
+    "reset_high_water",
+]
 
 CONFIG_NAME: Final = "log.toml"
 DATABASE_VARIABLE: Final = "YINGBI_LOG_DATABASE"
 _POLICY: Final = "policy.txt"
 _KEY: Final = "log-key.pem"
 _MEMBERS: Final = {"origin", "database", "high_water", "keys", "policy", "anchor"}
-_ANCHOR_MEMBERS: Final = {"rpc", "chain_id", "contract", "key", "confirmations"}
+_ANCHOR_MEMBERS: Final = {"rpc", "chain_id", "contract", "key", "confirmations", "deployed_at"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +57,7 @@ class AnchorConfig:
     contract: str
     key: Path
     confirmations: int
+    deployed_at: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,7 +97,9 @@ class LogHome:
         """Load the trust policy; it must list a key of this log."""
         policy = parse_trust_policy(self.policy_path.read_bytes())
         if not policy.log_verifiers(self.origin):
-            raise InvalidRequestError(ErrorCode.CONFIG_INVALID, f"policy `{self.policy_path.name}` does not list the log")
+            raise InvalidRequestError(
+                ErrorCode.CONFIG_INVALID, f"policy `{self.policy_path.name}` does not list the log"
+            )
         return policy
 
     def verifiers(self) -> tuple[NoteVerifier, ...]:
@@ -167,6 +180,49 @@ def load_home(folder: Path) -> LogHome:
     return home
 
 
+def replace_keys(home: LogHome, keys: Sequence[Path], verifiers: Sequence[NoteVerifier]) -> None:
+    """Write the log's present keys into its configuration and policy; other lines stay as they are.
+
+    Each file is replaced as a whole, the policy first: a log that stops in between still finds its key in the policy.
+    """
+    mine = {verifier.encode() for verifier in home.verifiers()}
+    lines = home.policy_path.read_text("utf-8").splitlines()
+    others = [line for line in lines if not (line.split()[:1] == ["log"] and line.split()[1] in mine)]
+    _replace(home.policy_path, [*(f"log {verifier.encode()}" for verifier in verifiers), *others])
+    config = home.folder / CONFIG_NAME
+    names = ", ".join(f'"{path.relative_to(home.folder)}"' for path in keys)
+    lines = config.read_text("utf-8").splitlines()
+    _replace(config, [f"keys = [{names}]" if line.partition("=")[0].strip() == "keys" else line for line in lines])
+
+
+def reset_high_water(home: LogHome, *, size: int, root: str) -> None:
+    """Make a lost high-water mark anew at the stored head, if the head is the one the operator names.
+
+    The operator takes size and root from where the log cannot reach: a witness, an anchor, a partner's newest receipt.
+
+    Raises:
+        ConflictError: a mark exists.
+        TamperDetectedError: the stored head is another one.
+    """
+    store = home.open_store()
+    try:
+        head = check_stored_head(store, home.verifiers())
+        if (head.size, base64.b64encode(head.root).decode()) != (size, root):
+            raise TamperDetectedError(ErrorCode.LOG_ROLLED_BACK, "the stored head is not the one that was named")
+        HighWaterMark(home.high_water).create(store.read_signed(head.size))
+    finally:
+        store.close()
+
+
+def _replace(path: Path, lines: Sequence[str]) -> None:
+    temporary = path.with_name(path.name + ".tmp")
+    with temporary.open("w", encoding="utf-8") as file:
+        file.write("\n".join([*lines, ""]))
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+
+
 def _read_config(folder: Path) -> dict[str, object]:
     try:
         config: dict[str, object] = tomllib.loads((folder / CONFIG_NAME).read_text("utf-8"))
@@ -190,6 +246,7 @@ def _parse_anchor(value: object, folder: Path) -> AnchorConfig:
         contract=str(value["contract"]),
         key=folder / str(value["key"]),
         confirmations=int(value.get("confirmations", 12)),
+        deployed_at=int(value.get("deployed_at", 0)),
     )
 
 

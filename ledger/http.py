@@ -8,10 +8,8 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from ledger.note import NoteVerifier
-from ledger.publish import CHECKPOINT_NAME, VKEY_NAME, read_published_file
-from ledger.reader import LogReader
+from ledger.publish import CHECKPOINT_NAME, VKEY_NAME, read_published
 from ledger.store import LogReads
-from ledger.tiles import parse_tile_path
 from yingbi.errors import SandboxError
 
 __all__ = ["create_log_app"]
@@ -22,15 +20,13 @@ _MUTABLE: Final = {"Cache-Control": "no-cache"}
 
 def create_log_app(store: LogReads, verifiers: tuple[NoteVerifier, ...]) -> Starlette:
     """Make the application that serves `/checkpoint`, `/tile/…` and `/vkey` of one log."""
-    reader = LogReader(store)
     vkeys = "".join(f"{verifier.encode()}\n" for verifier in verifiers)
 
     def serve_checkpoint(_: Request) -> Response:
-        return PlainTextResponse(reader.published().note, headers=_MUTABLE)
+        return PlainTextResponse(read_published(store, CHECKPOINT_NAME), headers=_MUTABLE)
 
     def serve_tile(request: Request) -> Response:
-        tile = parse_tile_path(f"tile/{request.path_params['path']}")
-        data = read_published_file(store, tile)
+        data = read_published(store, f"tile/{request.path_params['path']}")
         return Response(data, media_type="application/octet-stream", headers=_IMMUTABLE)
 
     def serve_vkey(_: Request) -> Response:

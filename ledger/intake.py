@@ -18,7 +18,8 @@ __all__ = ["MAX_BATCH", "Intake", "Outcome", "Pending", "make_pending", "sort_ou
 MAX_BATCH: Final = 10_000
 _MAX_KEY: Final = 200
 _GROUP: Final = 4096
-# Callers that were answered together come back together: waiting for them a moment makes groups larger and commits fewer.
+# Callers that were answered together come back together: waiting for them a moment makes groups larger and commits
+# fewer.
 _GATHER_S: Final = 0.003
 
 Outcome = tuple[int, int] | SandboxError

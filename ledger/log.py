@@ -1,7 +1,7 @@
 """The log: the one door through which anything is recorded.
 
-One sequencer thread takes what callers submit, writes it in one transaction (group commit), and lets go of signed heads only
-when they can no longer be lost. The four fork rules:
+One sequencer thread takes what callers submit, writes it in one transaction (group commit), and lets go of signed
+heads only when they can no longer be lost. The four fork rules:
 
 1. nothing signed is released before COMMIT has succeeded and the high-water mark is on disk;
 2. after any error of a commit the head is read from the database again, never guessed;
@@ -16,6 +16,7 @@ import threading
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from time import monotonic
+from typing import Final
 
 from ledger.batch import Plan, TreeState, load_state, plan_batch
 from ledger.checkpoint import format_checkpoint, parse_checkpoint
@@ -37,6 +38,8 @@ from yingbi.statement import Statement
 
 __all__ = ["MAX_BATCH", "Appended", "Log", "create_log"]
 
+# What callers may know of a commit that failed: that the log stopped, and why.
+_PUBLIC: Final = (ConflictError, TamperDetectedError)
 _logger = logging.getLogger(__name__)
 
 
@@ -151,8 +154,8 @@ class Log:
     ) -> Receipt:
         """Record a statement; return its receipt when the entry is durable and under a published checkpoint.
 
-        The log records what is well formed; whose signatures a statement carries is for the caller to judge before, and for
-        every verifier to judge after.
+        The log records what is well formed; whose signatures a statement carries is for the caller to judge before,
+        and for every verifier to judge after.
 
         Args:
             statement: what happened.
@@ -211,9 +214,8 @@ class Log:
             except Exception as error:
                 # SECURITY: callers are told no more than that it failed; the operator's log has the rest.
                 _logger.exception("commit failed")
-                is_public = isinstance(error, ConflictError | TamperDetectedError)
                 for pending in group:
-                    pending.resolve(error if is_public else unknown_outcome())
+                    pending.resolve(error if isinstance(error, _PUBLIC) else unknown_outcome())
 
     def _commit(self, group: list[Pending]) -> None:
         if not self._is_sound:
@@ -299,7 +301,7 @@ def _check_head(store: LogStore, verifiers: tuple[NoteVerifier, ...], high_water
 
 
 def _check_stored_tiles(transaction: StoreWriter, plan: Plan) -> None:
-    """Compute the root from the tiles as the database has them (fork rule 4); each new full tile must hash to its parent."""
+    """Compute the root from the tiles as stored (fork rule 4); each new full tile must hash to its place above."""
     size = plan.state.head.size
     tree = TiledTree(transaction)
     if tree.root(size) != plan.state.head.root:

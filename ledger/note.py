@@ -1,7 +1,8 @@
 """C2SP signed notes, verifier keys and cosignatures.
 
 Signature types: Ed25519 (`0x01`, logs), `cosignature/v1` with Ed25519 (`0x04`, witnesses) and with ML-DSA-44 (`0x06`,
-witnesses that must outlive quantum computers). A verifier key is bound to one type: a log's key never counts as a witness.
+witnesses that must outlive quantum computers). A verifier key is bound to one type: a log's key never counts as a
+witness.
 """
 
 import base64
@@ -223,9 +224,7 @@ class MlDsaCosigner:
     @property
     def verifier(self) -> NoteVerifier:
         """Return the public side."""
-        return NoteVerifier(
-            self.name, SignatureType.COSIGNATURE_ML_DSA_44, self.key.public_key().public_bytes_raw()
-        )
+        return NoteVerifier(self.name, SignatureType.COSIGNATURE_ML_DSA_44, self.key.public_key().public_bytes_raw())
 
     def sign(self, text: bytes) -> NoteSignature:
         """Cosign a checkpoint's text."""
@@ -249,8 +248,8 @@ def parse_note(data: bytes) -> Note:
     """Parse a signed note strictly.
 
     Raises:
-        InvalidRequestError: too long, not UTF-8, control characters, no empty line before the signatures, no or too many
-            signatures, or a line of another form.
+        InvalidRequestError: too long, not UTF-8, control characters, no empty line before the signatures, no or too
+            many signatures, or a line of another form.
     """
     if len(data) > MAX_NOTE_BYTES:
         raise _malformed(f"expected at most {MAX_NOTE_BYTES} bytes")
@@ -282,8 +281,8 @@ def verify_note(note: Note, verifiers: Sequence[NoteVerifier]) -> tuple[Verified
     """Verify every signature of `note` by a key of `verifiers`; signatures by unknown keys are ignored.
 
     Raises:
-        VerificationError: a signature by a known key does not verify, no known key signed, or two known keys share a name
-            and a key id.
+        VerificationError: a signature by a known key does not verify, no known key signed, or two known keys share a
+            name and a key id.
     """
     known = {(verifier.name, verifier.key_id): verifier for verifier in verifiers}
     if len(known) != len(set(verifiers)):

@@ -1,7 +1,8 @@
 """Publishing a log: its C2SP tlog-tiles files in a folder, for any static web server and any auditor's disk.
 
-Files are written under a temporary name, synced and renamed, tiles before the checkpoint that needs them: whoever reads the folder at
-any moment, or after a crash at any step, finds a checkpoint whose tiles are all there. Running again continues: O(new entries).
+Files are written under a temporary name, synced and renamed, tiles before the checkpoint that needs them: whoever
+reads the folder at any moment, or after a crash at any step, finds a checkpoint whose tiles are all there. Running
+again continues: O(new entries).
 """
 
 import os
@@ -14,11 +15,11 @@ from ledger.note import NoteVerifier, parse_note
 from ledger.proof import verify_consistency
 from ledger.reader import LogReader
 from ledger.store import LogReads
-from ledger.tiles import TILE_WIDTH, TileCoordinate, bundle_path, encode_bundle, tile_path, tiles_of
+from ledger.tiles import TILE_HEIGHT, TILE_WIDTH, bundle_path, encode_bundle, parse_tile_path, tile_path, tiles_of
 from yingbi.errors import ErrorCode, InvalidRequestError, NotFoundError, TamperDetectedError
 from yingbi.receipts import Checkpoint, SignedCheckpoint
 
-__all__ = ["CHECKPOINT_NAME", "VKEY_NAME", "Progress", "export_log", "read_published_file"]
+__all__ = ["CHECKPOINT_NAME", "VKEY_NAME", "Progress", "export_log", "read_published"]
 
 CHECKPOINT_NAME: Final = "checkpoint"
 VKEY_NAME: Final = "vkey"
@@ -54,15 +55,19 @@ def export_log(
     return signed
 
 
-def read_published_file(store: LogReads, tile: TileCoordinate) -> bytes:
-    """Return a tile or entry bundle of the published tree, as a web server serves it.
+def read_published(store: LogReads, path: str) -> bytes:
+    """Return what is published under `path`: `checkpoint`, or a tile or entry bundle of the published tree.
 
     Raises:
+        InvalidRequestError: no such path can exist.
         NotFoundError: the published tree does not have it in that width.
     """
+    if path == CHECKPOINT_NAME:
+        return LogReader(store).published().note
+    tile = parse_tile_path(path)
     size = store.published_size() or 0
     level = max(tile.level, 0)
-    available = (size >> 8 * level) - tile.index * TILE_WIDTH
+    available = (size >> TILE_HEIGHT * level) - tile.index * TILE_WIDTH
     if not 1 <= tile.width <= min(TILE_WIDTH, available):
         raise NotFoundError(ErrorCode.TILE_NOT_FOUND, "tile does not exist in that width")
     if tile.level >= 0:

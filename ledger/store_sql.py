@@ -1,8 +1,8 @@
 """A log in SQLite (default) or PostgreSQL, by URL.
 
-SQLite: WAL, `synchronous=FULL`, `BEGIN IMMEDIATE`, and a lock on a file beside the database. PostgreSQL: a session's advisory lock
-on the very connection that commits, so that losing one is losing the other. Both: compare-and-swap on the head, so that even two
-sequencers that both believe to hold the lock cannot both commit.
+SQLite: WAL, `synchronous=FULL`, `BEGIN IMMEDIATE`, and a lock on a file beside the database. PostgreSQL: a session's
+advisory lock on the very connection that commits, so that losing one is losing the other. Both: compare-and-swap on the
+head, so that even two sequencers that both believe to hold the lock cannot both commit.
 """
 
 import fcntl
@@ -42,7 +42,7 @@ from yingbi.commitment import Opening
 from yingbi.errors import ConflictError, ErrorCode, InvalidRequestError, NotFoundError, UnavailableError
 from yingbi.receipts import HASH_BYTES
 
-__all__ = ["SqlStore"]
+__all__ = ["SqlStore", "upgrade_database"]
 
 # An arbitrary constant: "yingbi" in ASCII. One database holds one log.
 _ADVISORY_LOCK: Final = 0x79696E676269
@@ -53,7 +53,9 @@ _PUT_TILE: Final = {
     )
     for name, dialect in (("sqlite", sqlite), ("postgresql", postgresql))
 }
-_SELECT_TILE: Final = select(TILE.c.hashes).where(TILE.c.level == bindparam("level"), TILE.c.position == bindparam("at"))
+_SELECT_TILE: Final = select(TILE.c.hashes).where(
+    TILE.c.level == bindparam("level"), TILE.c.position == bindparam("at")
+)
 _SELECT_HEAD: Final = select(HEAD.c.size, HEAD.c.root, HEAD.c.last_leaf, HEAD.c.last_time)
 
 
@@ -182,7 +184,8 @@ class SqlStore:
     def published_size(self) -> int | None:
         """Return the newest published size."""
         with self._read() as connection:
-            return connection.execute(select(LOG.c.published_size)).scalar_one()
+            size: int | None = connection.execute(select(LOG.c.published_size)).scalar_one()
+            return size
 
     def publish(self, size: int, cosignatures: Sequence[NoteSignature]) -> None:
         """Serve the checkpoint of `size`; cheap, because it need not survive a crash."""
@@ -210,8 +213,8 @@ class SqlStore:
     def erase_opening(self, commitment: str) -> None:
         """Erase an opening, and its bytes from the database's files as far as the database can.
 
-        SQLite overwrites the row and empties the WAL; PostgreSQL keeps dead rows until VACUUM, which is run here. Backups
-        are the operator's (docs/limitations.md).
+        SQLite overwrites the row and empties the WAL; PostgreSQL keeps dead rows until VACUUM, which is run here.
+        Backups are the operator's (docs/limitations.md).
         """
         with _translated(), self._engine.begin() as connection:
             gone: CursorResult[Any] = connection.execute(delete(OPENING).where(OPENING.c.commitment == commitment))
@@ -232,11 +235,6 @@ class SqlStore:
             connection.execute(delete(ANCHOR))
             connection.execute(insert(ANCHOR).values(id=1, record=record))
 
-    def upgrade(self) -> None:
-        """Bring the tables to the newest version."""
-        with _translated(), self._writer_engine.begin() as connection:
-            upgrade(connection)
-
     @contextmanager
     def _read(self) -> Iterator[Connection]:
         with _translated(), self._engine.connect() as connection:
@@ -251,6 +249,18 @@ class SqlStore:
                 connection.close()
                 raise _busy()
         return connection
+
+
+def upgrade_database(url: str) -> None:
+    """Bring the tables of an existing log to this version of the software, in one transaction."""
+    engine = _make_engine(_parse_url(url), is_writer=True)
+    try:
+        with _translated(), engine.begin() as connection:
+            if not inspect(connection).has_table(LOG.name):
+                raise NotFoundError(ErrorCode.LOG_NOT_FOUND, "the database holds no log")
+            upgrade(connection)
+    finally:
+        engine.dispose()
 
 
 class _SqlWriter:
@@ -331,9 +341,7 @@ def _put_cosignatures(connection: Connection, size: int, cosignatures: Sequence[
     for item in cosignatures:
         mine = (COSIGNATURE.c.size == size, COSIGNATURE.c.name == item.name, COSIGNATURE.c.key_id == item.key_id)
         connection.execute(delete(COSIGNATURE).where(*mine))
-        connection.execute(
-            insert(COSIGNATURE).values(size=size, name=item.name, key_id=item.key_id, blob=item.blob)
-        )
+        connection.execute(insert(COSIGNATURE).values(size=size, name=item.name, key_id=item.key_id, blob=item.blob))
 
 
 def _parse_url(url: str) -> URL:
@@ -387,7 +395,9 @@ def _prepare_postgresql(connection: Any, _: object) -> None:
         is_durable = cursor.execute("show fsync").fetchone()[0] == "on"
     connection.commit()
     if not is_durable:
-        raise UnavailableError(ErrorCode.LOG_UNAVAILABLE, "the database runs with `fsync = off`; it would forget entries")
+        raise UnavailableError(
+            ErrorCode.LOG_UNAVAILABLE, "the database runs with `fsync = off`; it would forget entries"
+        )
 
 
 def _touch_private(url: URL) -> None:

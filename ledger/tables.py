@@ -1,10 +1,10 @@
-"""The tables of a log's database (SQLAlchemy Core). Their history is in `ledger.migrations`; a test compares the two."""
+"""The tables of a log's database (SQLAlchemy Core). Their history is `ledger.migrations`; a test compares them."""
 
 from typing import Final
 
 from sqlalchemy import BigInteger, CheckConstraint, Column, Integer, LargeBinary, MetaData, String, Table
 
-__all__ = ["COSIGNATURE", "ENTRY", "HEAD", "LOG", "METADATA", "OPENING", "SIGNED", "SUBMISSION", "TILE", "ANCHOR"]
+__all__ = ["ANCHOR", "COSIGNATURE", "ENTRY", "HEAD", "LOG", "METADATA", "OPENING", "SIGNED", "SUBMISSION", "TILE"]
 
 METADATA: Final = MetaData()
 # SQLite's rowid is 64 bits wide only when the column is called INTEGER.
@@ -71,6 +71,8 @@ OPENING: Final = Table(
 ANCHOR: Final = Table(
     "ledger_anchor",
     METADATA,
-    Column("id", Integer, CheckConstraint("id = 1", name="ledger_anchor_single"), primary_key=True, autoincrement=False),
+    Column(
+        "id", Integer, CheckConstraint("id = 1", name="ledger_anchor_single"), primary_key=True, autoincrement=False
+    ),
     Column("record", LargeBinary, nullable=False),
 )

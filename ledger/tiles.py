@@ -1,6 +1,7 @@
 """C2SP tlog-tiles: how a tree is cut into immutable files of 256 hashes, and entries into bundles.
 
-Reading a proof needs O(log₂₅₆ size) tiles; a tile's inner nodes (255 hashes) are computed once and kept while it is hot.
+Reading a proof needs O(log₂₅₆ size) tiles; a tile's inner nodes (255 hashes) are computed once and kept while it is
+hot.
 """
 
 import re
@@ -74,8 +75,8 @@ def parse_tile_path(path: str) -> TileCoordinate:
     """Parse a published path; the inverse of `tile_path`.
 
     Raises:
-        InvalidRequestError: any other spelling (leading zeros, a missing `x`, a width that is not 1 to 255), or an index
-            of more than 18 digits.
+        InvalidRequestError: any other spelling (leading zeros, a missing `x`, a width that is not 1 to 255), or an
+            index of more than 18 digits.
     """
     match = _PATH.fullmatch(path)
     if match is None or not path.isascii():

@@ -78,8 +78,8 @@ def parse_trust_policy(data: bytes) -> TrustPolicy:
     """Parse a policy file.
 
     Raises:
-        InvalidRequestError: with the number of the line: an unknown keyword, a name used twice or before its definition, a
-            duplicate key, an impossible threshold, no `quorum` line or two.
+        InvalidRequestError: with the number of the line: an unknown keyword, a name used twice or before its
+            definition, a duplicate key, an impossible threshold, no `quorum` line or two.
     """
     if forbidden := _FORBIDDEN.search(data):
         raise _problem(data.count(b"\n", 0, forbidden.start()) + 1, "control characters")
@@ -108,11 +108,11 @@ class _Parser:
     def take(self, number: int, words: list[str]) -> None:
         """Take one line that is neither empty nor a comment."""
         match words:
-            case ["log", vkey] | ["log", vkey, _]:
-                self.logs.append(PolicyLog(self._key(number, vkey, is_cosigner=False), (words[2:] or [None])[0]))
-            case ["witness", name, vkey] | ["witness", name, vkey, _]:
+            case ["log", vkey, *url] if len(url) <= 1:
+                self.logs.append(PolicyLog(self._key(number, vkey, is_cosigner=False), next(iter(url), None)))
+            case ["witness", name, vkey, *url] if len(url) <= 1:
                 verifier = self._key(number, vkey, is_cosigner=True)
-                self.witnesses[self._new(number, name)] = PolicyWitness(name, verifier, (words[3:] or [None])[0])
+                self.witnesses[self._new(number, name)] = PolicyWitness(name, verifier, next(iter(url), None))
             case ["group", name, threshold, *members] if members:
                 self._take_group(number, name, threshold, members)
             case ["quorum", name] if self.quorum is None and (name == _NONE or self._is_defined(name)):

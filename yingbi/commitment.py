@@ -1,8 +1,8 @@
 """Salted commitments: a leaf says that something was claimed, an erasable opening says what.
 
 `sha256:hex(SHA-256(salt ‖ canonical(value)))` with a salt of 32 bytes of fixed length, so that no other split of the
-hashed bytes is possible. Hiding rests on the salt: without it, and with a value from a small set (a USCC, a yes/no), nobody can
-search. Erase the opening and the commitment says nothing, while the log still verifies.
+hashed bytes is possible. Hiding rests on the salt: without it, and with a value from a small set (a USCC, a yes/no),
+nobody can search. Erase the opening and the commitment says nothing, while the log still verifies.
 """
 
 import hashlib

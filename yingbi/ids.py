@@ -7,7 +7,16 @@ from typing import Final
 
 from yingbi.errors import ErrorCode, InvalidRequestError
 
-__all__ = ["DIGEST_PATTERN", "ID_PATTERN", "MAX_ID", "PARTY_KINDS", "PARTY_PATTERN", "new_id", "new_nonce", "parse_party"]
+__all__ = [
+    "DIGEST_PATTERN",
+    "ID_PATTERN",
+    "MAX_ID",
+    "PARTY_KINDS",
+    "PARTY_PATTERN",
+    "new_id",
+    "new_nonce",
+    "parse_party",
+]
 
 # Crockford's base 32, lower case: no i, l, o, u.
 _ALPHABET: Final = "0123456789abcdefghjkmnpqrstvwxyz"

@@ -1,4 +1,4 @@
-"""Ed25519 keys (RFC 8032) as JWK (RFC 8037), named by their RFC 7638 thumbprint, kept in files only their owner reads."""
+"""Ed25519 keys (RFC 8032) as JWK (RFC 8037), named by RFC 7638 thumbprints, kept in files only their owner reads."""
 
 import base64
 import binascii
@@ -146,7 +146,9 @@ def load_signing_key(path: Path, *, passphrase: bytes | None = None) -> SigningK
             # SECURITY: judged on the opened file, so that no swap between check and use is possible.
             if os.fstat(file.fileno()).st_mode & _OTHERS:
                 raise RefusedError(
-                    ErrorCode.KEY_EXPOSED, f"key file `{path.name}` can be read by others", hint=f"chmod 600 {path.name}"
+                    ErrorCode.KEY_EXPOSED,
+                    f"key file `{path.name}` can be read by others",
+                    hint=f"chmod 600 {path.name}",
                 )
             data = file.read(16384)
     except OSError as error:

@@ -10,7 +10,15 @@ from typing import Final
 
 from yingbi.errors import ErrorCode, InvalidRequestError
 
-__all__ = ["HASH_BYTES", "MAX_TREE_SIZE", "Checkpoint", "ConsistencyProof", "InclusionProof", "Receipt", "SignedCheckpoint"]
+__all__ = [
+    "HASH_BYTES",
+    "MAX_TREE_SIZE",
+    "Checkpoint",
+    "ConsistencyProof",
+    "InclusionProof",
+    "Receipt",
+    "SignedCheckpoint",
+]
 
 HASH_BYTES: Final = 32
 MAX_TREE_SIZE: Final = 2**53 - 1

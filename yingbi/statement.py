@@ -14,9 +14,9 @@ from typing import Annotated, Any, Final
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from yingbi.canonical import canonical_bytes, parse_canonical
-from yingbi.clock import TIME_PATTERN
 from yingbi.errors import ErrorCode, InvalidRequestError, VerificationError
 from yingbi.events import BODY_MODELS, EntryType, find_identifying
+from yingbi.events.fields import Time
 from yingbi.ids import DIGEST_PATTERN, ID_PATTERN, MAX_ID, PARTY_PATTERN
 from yingbi.keys import SigningKey, VerifyKey
 
@@ -40,14 +40,16 @@ MAX_SIGNATURES: Final = 16
 MAX_ENVELOPE_BYTES: Final = 15_900
 _THUMBPRINT: Final = re.compile(r"[A-Za-z0-9_-]{43}")
 _SIGNATURE_BYTES: Final = 64
+_PLAIN_NAME: Final = re.compile(r"[a-z][a-z_]{0,39}|[0-9]{1,3}")
 
 Party = Annotated[str, Field(pattern=PARTY_PATTERN)]
 Identifier = Annotated[str, Field(pattern=ID_PATTERN, max_length=MAX_ID)]
 Digest = Annotated[str, Field(pattern=DIGEST_PATTERN)]
-Time = Annotated[str, Field(pattern=TIME_PATTERN)]
-Nonce = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{22}$")]
+Nonce = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{21}[AQgw]$")]
 Slug = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
-Reference = Annotated[str, Field(pattern=rf"(?:{DIGEST_PATTERN})|(?:{ID_PATTERN})|(?:{PARTY_PATTERN})", max_length=MAX_ID)]
+Reference = Annotated[
+    str, Field(pattern=rf"(?:{DIGEST_PATTERN})|(?:{ID_PATTERN})|(?:{PARTY_PATTERN})", max_length=MAX_ID)
+]
 
 
 class _Model(BaseModel):
@@ -168,7 +170,9 @@ def verify_signatures(statement: Statement, keys: Iterable[VerifyKey]) -> tuple[
         if key is None:
             raise VerificationError(ErrorCode.STATEMENT_UNVERIFIED, f"signature by unknown key `{signature.keyid}`")
         if not key.is_valid(signature.sig, message):
-            raise VerificationError(ErrorCode.STATEMENT_UNVERIFIED, f"signature of key `{signature.keyid}` does not verify")
+            raise VerificationError(
+                ErrorCode.STATEMENT_UNVERIFIED, f"signature of key `{signature.keyid}` does not verify"
+            )
     return tuple(signature.keyid for signature in statement.signatures)
 
 
@@ -189,13 +193,13 @@ def _parse_payload(data: bytes) -> Payload:
         BODY_MODELS[payload.type].model_validate(payload.body)
     except ValidationError as error:
         raise _malformed(_describe(error)) from None
-    _refuse_identifying(payload)
+    _refuse_identifying(value)
     return payload
 
 
-def _refuse_identifying(payload: Payload) -> None:
+def _refuse_identifying(value: object) -> None:
     # SECURITY: a leaf is public for decades; a commitment is what belongs here.
-    kind = find_identifying(payload.model_dump(mode="json"))
+    kind = find_identifying(value)
     if kind is not None:
         raise InvalidRequestError(
             ErrorCode.STATEMENT_IDENTIFYING,
@@ -206,7 +210,9 @@ def _refuse_identifying(payload: Payload) -> None:
 
 def _describe(error: ValidationError) -> str:
     problem = error.errors(include_input=False, include_url=False, include_context=False)[0]
-    where = ".".join(str(part) for part in problem["loc"]) or "payload"
+    # SECURITY: a name that no model has may be a data value; only names of the usual form are shown.
+    parts = [str(part) if _PLAIN_NAME.fullmatch(str(part)) else "?" for part in problem["loc"]]
+    where = ".".join(parts) or "payload"
     return f"payload member `{where[:120]}`: {problem['type'].replace('_', ' ')}"
 
 
@@ -241,4 +247,3 @@ def _decode_base64(value: object, name: str) -> bytes:
 
 def _malformed(message: str) -> InvalidRequestError:
     return InvalidRequestError(ErrorCode.STATEMENT_MALFORMED, message)
-

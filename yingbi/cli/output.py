@@ -43,7 +43,9 @@ def show_fields(title: str, fields: Mapping[str, object], *, as_json: bool) -> N
         return
     table = Table(title=title, show_header=False, title_justify="left")
     for name, value in fields.items():
-        table.add_row(Text(t(f"field.{name}"), style="bold"), Text("—" if value is None else str(value), overflow="fold"))
+        table.add_row(
+            Text(t(f"field.{name}"), style="bold"), Text("—" if value is None else str(value), overflow="fold")
+        )
     _STDOUT.print(table)
 
 

@@ -115,7 +115,7 @@ class ChallengeScored(_OfClaim):
 
 
 class ChallengeAwarded(_OfClaim, Noted):
-    """A claim wins a rank."""
+    """The panel gives a claim a rank in the challenge."""
 
     rank: Ordinal
 

@@ -27,6 +27,7 @@ from ledger.anchor import (
 from tests.lib.chain import FakeChain, FakeLog, make_checkpoint, make_root
 from yingbi.clock import FixedClock
 from yingbi.errors import ErrorCode, InvalidRequestError, TamperDetectedError, UnavailableError
+from yingbi.receipts import SignedCheckpoint
 
 _START = datetime(2026, 11, 21, 8, tzinfo=UTC)
 _STUCK_S = 600
@@ -99,8 +100,10 @@ def test_a_head_is_confirmed_before_the_next_is_sent(setting: Setting) -> None:
     assert setting.run() is AnchorState.SENT
 
 
-def test_nothing_is_sent_without_a_cosigned_head() -> None:
+@pytest.mark.parametrize("head", [None, SignedCheckpoint(checkpoint=make_checkpoint(0), note=b"note")])
+def test_nothing_is_sent_without_a_cosigned_head_of_some_size(head: SignedCheckpoint | None) -> None:
     setting = Setting(size=0)
+    _patch(setting.log, "latest_cosigned", lambda: head)
     assert setting.run() is AnchorState.IDLE
     assert setting.chain.signed == []
     assert setting.journal.load() is None
@@ -208,7 +211,11 @@ def test_two_workers_with_one_key_anchor_once(setting: Setting, size: int) -> No
 def test_a_head_that_vanished_is_sent_again(setting: Setting, forgets: bool, caplog: pytest.LogCaptureFixture) -> None:
     setting.run()
     setting.chain.mine()
+    setting.clock.at += timedelta(seconds=1)
     assert setting.run() is AnchorState.INCLUDED
+    record = setting.journal.load()
+    assert record is not None
+    assert record.sent_at == _START
     setting.chain.reorganise(1, forgets=forgets)
     with caplog.at_level(logging.WARNING, "ledger.anchor"):
         assert setting.run() is AnchorState.SENT
@@ -263,12 +270,13 @@ def test_a_stuck_transaction_is_replaced_by_the_newest_head_with_a_higher_fee(se
     assert (setting.chain.heads, setting.chain.paid) == ([9], 1)
 
 
-def test_a_dropped_transaction_is_sent_again_as_it_was(setting: Setting) -> None:
+def test_a_dropped_transaction_is_sent_again_as_it_was(setting: Setting, caplog: pytest.LogCaptureFixture) -> None:
     setting.run()
     (sent,) = setting.chain.pool.values()
     setting.chain.pool.clear()
     setting.run()
     assert list(setting.chain.pool.values()) == [sent]
+    assert caplog.records == []
 
 
 def test_a_transaction_whose_nonce_was_used_elsewhere_is_signed_anew_at_once(setting: Setting) -> None:
@@ -336,6 +344,16 @@ def test_a_log_behind_the_chain_was_rolled_back(setting: Setting, blocks: int, s
     with pytest.raises(TamperDetectedError) as caught:
         setting.run()
     assert caught.value.code is ErrorCode.LOG_ROLLED_BACK
+
+
+def test_each_of_the_two_heads_of_a_view_is_checked(setting: Setting) -> None:
+    setting.settle()
+    view = setting.chain.latest()
+    other = replace(view.confirmed, size=4, root=make_root(4, "other"))
+    _patch(setting.chain, "latest", lambda: replace(view, confirmed=other))
+    with pytest.raises(TamperDetectedError) as caught:
+        setting.run()
+    assert caught.value.code is ErrorCode.LOG_FORKED
 
 
 @pytest.mark.parametrize("size", [5, 9])
@@ -434,12 +452,15 @@ def test_the_loop_polls_while_a_head_is_under_way_and_rests_afterwards(setting: 
 def test_the_loop_backs_off_while_the_chain_is_down_and_recovers(
     setting: Setting, caplog: pytest.LogCaptureFixture
 ) -> None:
+    def turn(is_down: bool) -> Callable[[], object]:
+        return lambda: _patch(setting.chain, "is_down", is_down)
+
+    down, up = turn(True), turn(False)
     setting.chain.is_down = True
-    nothing: list[Callable[[], object]] = [lambda: None] * 4
-    stop = Pauses([*nothing, lambda: setattr(setting.chain, "is_down", False)])
+    stop = Pauses([down, down, down, down, up, down, down])
     setting.worker.run(stop, interval_s=200, poll_s=10)
-    assert stop.seconds == [20, 40, 80, 160, 200, 10]
-    assert caplog.text.count("anchor-unavailable") == 5
+    assert stop.seconds == [20, 40, 80, 160, 200, 10, 20, 40]
+    assert caplog.text.count("anchor-unavailable") == 7
 
 
 def test_the_loop_ends_at_once_when_the_log_was_rolled_back(setting: Setting) -> None:

@@ -7,6 +7,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ledger.checkpoint import check_origin, format_checkpoint, parse_checkpoint, parse_decimal
+from ledger.tree import EMPTY_ROOT
 from yingbi.errors import ErrorCode, InvalidRequestError
 from yingbi.receipts import MAX_TREE_SIZE, Checkpoint
 
@@ -14,8 +15,8 @@ ROOT = base64.b64encode(bytes(range(32))).decode()
 
 origins = st.text(st.characters(min_codepoint=0x20, exclude_categories=["Cs"]), min_size=1, max_size=40)
 checkpoints = st.builds(
-    Checkpoint, origin=origins, size=st.integers(0, MAX_TREE_SIZE), root=st.binary(min_size=32, max_size=32)
-)
+    Checkpoint, origin=origins, size=st.integers(1, MAX_TREE_SIZE), root=st.binary(min_size=32, max_size=32)
+) | st.builds(Checkpoint, origin=origins, size=st.just(0), root=st.just(EMPTY_ROOT))
 
 
 @given(checkpoints)
@@ -66,6 +67,7 @@ BROKEN_TEXTS = {
     "a superscript digit": f"log.example\n²\n{ROOT}\n",
     "a size of 2^53": f"log.example\n{2**53}\n{ROOT}\n",
     "a size of 5,000 digits": f"log.example\n{'9' * 5000}\n{ROOT}\n",
+    "an empty tree with another root": f"log.example\n0\n{ROOT}\n",
     "a root of 31 bytes": f"log.example\n5\n{base64.b64encode(bytes(31)).decode()}\n",
     "a root of 33 bytes": f"log.example\n5\n{base64.b64encode(bytes(33)).decode()}\n",
     "a root without padding": f"log.example\n5\n{ROOT[:-1]}\n",
@@ -86,7 +88,7 @@ def test_broken_texts_are_refused(name: str) -> None:
 
 def test_the_parts_of_the_broken_texts_make_a_good_text() -> None:
     assert parse_checkpoint(f"log.example\n5\n{ROOT}\n".encode()).size == 5
-    assert parse_checkpoint(f"log.example\n0\n{ROOT}\n".encode()).size == 0
+    assert parse_checkpoint(f"log.example\n0\n{base64.b64encode(EMPTY_ROOT).decode()}\n".encode()).size == 0
 
 
 def test_a_text_that_is_not_utf_8_is_refused() -> None:

@@ -55,13 +55,11 @@ names = st.text(
     st.characters(min_codepoint=0x20, exclude_categories=["Cs"], exclude_characters="+"), min_size=1, max_size=20
 ).filter(_is_name)
 lines = st.text(st.characters(min_codepoint=0x20, exclude_categories=["Cs"]), max_size=20)
-texts = st.lists(lines, min_size=1, max_size=6).map(lambda rows: "\n".join(rows) + "\n").filter(lambda text: text != "\n")
-signatures = st.builds(
-    NoteSignature, names, st.binary(min_size=4, max_size=4), st.binary(min_size=1, max_size=80)
+texts = (
+    st.lists(lines, min_size=1, max_size=6).map(lambda rows: "\n".join(rows) + "\n").filter(lambda text: text != "\n")
 )
-notes = st.builds(
-    Note, texts.map(str.encode), st.lists(signatures, min_size=1, max_size=5).map(tuple)
-)
+signatures = st.builds(NoteSignature, names, st.binary(min_size=4, max_size=4), st.binary(min_size=1, max_size=80))
+notes = st.builds(Note, texts.map(str.encode), st.lists(signatures, min_size=1, max_size=5).map(tuple))
 keys = st.binary(min_size=32, max_size=32).map(lambda seed: SigningKey.from_seed(seed).public.raw)
 
 
@@ -107,7 +105,10 @@ def test_an_empty_line_may_stand_in_the_text() -> None:
 
 def test_a_published_cosignature_carries_its_time() -> None:
     note = parse_note(PUBLISHED["examples"]["tlog-cosignature"].encode())
-    assert [signature.name for signature in note.signatures] == ["example.com/behind-the-sofa", "witness.example.com/w1"]
+    assert [signature.name for signature in note.signatures] == [
+        "example.com/behind-the-sofa",
+        "witness.example.com/w1",
+    ]
     assert struct.unpack(">Q", note.signatures[1].blob[:8]) == (1_679_315_147,)
     assert len(note.signatures[1].blob) == 8 + 64
 

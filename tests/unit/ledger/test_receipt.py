@@ -2,16 +2,18 @@
 
 import base64
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ledger.checkpoint import format_checkpoint
-from ledger.note import MAX_NOTE_BYTES, TextSigner, parse_note, sign_note, verify_note
+from ledger.note import MAX_NOTE_BYTES, Cosigner, TextSigner, parse_note, sign_note, verify_note
 from ledger.proof import prove_inclusion, verify_inclusion
-from ledger.receipt import format_receipt, parse_receipt
+from ledger.receipt import add_cosignatures, format_receipt, parse_receipt
 from tests.lib.trees import ListTiles, make_hashes
+from yingbi.clock import FixedClock
 from yingbi.errors import ErrorCode, InvalidRequestError, SandboxError
 from yingbi.keys import SigningKey
 from yingbi.receipts import Checkpoint, InclusionProof, Receipt, SignedCheckpoint
@@ -86,6 +88,7 @@ BROKEN_RECEIPTS = {
     "an empty line before the header": f"\n{HEADER}index 2\n{PATH}\n{NOTE}",
     "an empty line after the header": f"{HEADER}\nindex 2\n{PATH}\n{NOTE}",
     "no index": f"{HEADER}{PATH}\n{NOTE}",
+    "a number without the word index": f"{HEADER}2\n{PATH}\n{NOTE}",
     "an index without its number": f"{HEADER}index\n{PATH}\n{NOTE}",
     "an empty index": f"{HEADER}index \n{PATH}\n{NOTE}",
     "an index with a leading zero": f"{HEADER}index 02\n{PATH}\n{NOTE}",
@@ -134,9 +137,14 @@ def test_the_parts_of_the_broken_receipts_make_a_good_receipt() -> None:
 
 
 def test_a_receipt_is_as_large_as_a_note_at_most() -> None:
-    data = format_receipt(_receipt(5, 7))
+    tail = f"\n5\n{HASH}\n" + NOTE.split("\n\n")[1]
+    head = f"{HEADER}index 0\n\n"
+    origin = "x" * (MAX_NOTE_BYTES - len((head + tail).encode()))
+    largest = (head + origin + tail).encode()
+    assert len(largest) == MAX_NOTE_BYTES
+    assert parse_receipt(largest).signed.checkpoint.size == 5
     with pytest.raises(InvalidRequestError) as caught:
-        parse_receipt(data + b" " * (MAX_NOTE_BYTES - len(data) + 1))
+        parse_receipt((head + "x" + origin + tail).encode())
     assert caught.value.code is ErrorCode.RECEIPT_MALFORMED
 
 
@@ -145,6 +153,36 @@ def test_a_proof_for_another_size_is_no_receipt() -> None:
     with pytest.raises(InvalidRequestError) as caught:
         replace(receipt, proof=InclusionProof(index=2, size=5, path=receipt.proof.path))
     assert caught.value.code is ErrorCode.RECEIPT_MALFORMED
+
+
+# Cosignatures that come later
+
+CLOCK = FixedClock(datetime(2026, 11, 21, 8, tzinfo=UTC))
+W1 = Cosigner("witness.example/w1", SigningKey.from_seed(b"W" * 32), CLOCK)
+W2 = Cosigner("witness.example/w2", SigningKey.from_seed(b"V" * 32), CLOCK)
+
+
+def test_cosignatures_are_added_below_the_log_s_signature() -> None:
+    signed = _signed(4)
+    text = format_checkpoint(signed.checkpoint)
+    cosigned = add_cosignatures(add_cosignatures(signed, [W1.sign(text)]), [W2.sign(text)])
+    assert cosigned.checkpoint == signed.checkpoint
+    assert cosigned.note == sign_note(text, [LOG, W1, W2])
+    assert add_cosignatures(signed, [W1.sign(text), W2.sign(text)]) == cosigned
+    verify_note(parse_note(cosigned.note), [LOG.verifier, W1.verifier, W2.verifier])
+
+
+def test_nothing_is_added_to_a_checkpoint_without_cosignatures() -> None:
+    signed = _signed(4)
+    assert add_cosignatures(signed, []) is signed
+
+
+def test_the_last_cosignature_of_a_key_is_kept_once() -> None:
+    signed = _signed(4)
+    text = format_checkpoint(signed.checkpoint)
+    later = replace(W1, clock=FixedClock(datetime(2026, 11, 21, 9, tzinfo=UTC)))
+    cosigned = add_cosignatures(add_cosignatures(signed, [W1.sign(text), W2.sign(text)]), [later.sign(text)])
+    assert cosigned.note == sign_note(text, [LOG, later, W2])
 
 
 @given(st.binary(max_size=100))

@@ -177,7 +177,16 @@ def test_a_bundle_has_big_endian_lengths() -> None:
 @pytest.mark.parametrize(
     "data",
     [b"", b"\x00", b"\x00\x01", b"\x00\x02a", b"\x00\x01a\x00", b"\x00\x01ab", b"\xff\xff", b"\x00\x00" * 257],
-    ids=["empty", "half a length", "no entry", "short entry", "half a next length", "long entry", "huge", "257 entries"],
+    ids=[
+        "empty",
+        "half a length",
+        "no entry",
+        "short entry",
+        "half a next length",
+        "long entry",
+        "huge",
+        "257 entries",
+    ],
 )
 def test_malformed_bundles_are_refused(data: bytes) -> None:
     with pytest.raises(InvalidRequestError) as caught:

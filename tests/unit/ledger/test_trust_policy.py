@@ -142,7 +142,11 @@ ERRORS: dict[str, tuple[str, int, str]] = {
     "a broken key": ("# comment\n\nlog log.example+00000000+AAAA\nquorum none\n", 3, "unknown signature type"),
     "no key at all": ("log key\nquorum none\n", 1, "expected a key such as"),
     "the key of a witness for a log": (f"log {VKEY['X1']}\nquorum none\n", 1, "type that this line does not take"),
-    "the key of a log for a witness": (f"witness w {LOG.encode()}\nquorum none\n", 1, "type that this line does not take"),
+    "the key of a log for a witness": (
+        f"witness w {LOG.encode()}\nquorum none\n",
+        1,
+        "type that this line does not take",
+    ),
     "a log twice": (f"{LOG_LINE}\n{LOG_LINE}\nquorum none\n", 2, "listed twice"),
     "a witness twice": (f"{W1}\n{W1}\nquorum none\n", 2, "listed twice"),
     "a key under two names": (f"{W1}\nwitness w9 {VKEY['X1']}\nquorum none\n", 2, "listed twice"),
@@ -204,6 +208,7 @@ def test_a_key_name_that_is_no_utf_8_is_an_error_with_its_line() -> None:
 
 
 # Form
+
 
 def test_white_space_comments_and_empty_lines() -> None:
     text = f"# first\n\t # second\n\n \t \n  witness\t X1 \t{VKEY['X1']}  \n\t quorum \t X1\t\n#last"

@@ -20,7 +20,16 @@ EXAMPLE = load_vectors("rfc8785/example.json")
 SORTING = load_vectors("rfc8785/sorting.json")
 
 strings = st.text(st.characters(exclude_categories=["Cs"]), max_size=12) | st.sampled_from(
-    ["\u2028\u2029", "\x00\x1f\x7f\x80", '"\\/\b\f\n\r\t', "😀\U0010ffff\ufdd0", "é e\u0301", "影壁", "</script>", "\ufeff"]
+    [
+        "\u2028\u2029",
+        "\x00\x1f\x7f\x80",
+        '"\\/\b\f\n\r\t',
+        "😀\U0010ffff\ufdd0",
+        "é e\u0301",
+        "影壁",
+        "</script>",
+        "\ufeff",
+    ]
 )
 member_names = st.text(st.characters(min_codepoint=0x20, max_codepoint=0x7E), max_size=8)
 scalars = st.none() | st.booleans() | st.integers(-MAX_INT, MAX_INT) | strings
@@ -120,7 +129,11 @@ def test_whatever_parses_encodes_to_itself(data: bytes) -> None:
     assert canonical_bytes(value) == data
 
 
-@given(values, st.integers(0, 400), st.sampled_from([b" ", b"\n", b"\t", b"\r", b",", b"0", b"+", b".0", b"\\u0041", b"\xef\xbb\xbf"]))
+@given(
+    values,
+    st.integers(0, 400),
+    st.sampled_from([b" ", b"\n", b"\t", b"\r", b",", b"0", b"+", b".0", b"\\u0041", b"\xef\xbb\xbf"]),
+)
 def test_inserted_bytes_never_make_a_second_spelling(value: Any, at: int, junk: bytes) -> None:
     data = canonical_bytes(value)
     changed = data[:at] + junk + data[at:]

@@ -91,6 +91,19 @@ def test_uscc_is_found_in_groups(code: str, cuts: set[int], separator: str) -> N
     assert find_identifying(f"job-{group(code, cuts, separator)}") in {USCC, RESIDENT}
 
 
+@pytest.mark.parametrize("separator", SEPARATORS)
+def test_uscc_is_found_with_any_one_or_two_cuts(separator: str) -> None:
+    for first in range(1, 18):
+        for second in range(first, 18):
+            assert find_identifying("x-" + group(uscc("91", "440300", "MA5DA8QK3"), {first, second}, separator)) == USCC
+
+
+def test_uscc_has_digits_in_places_3_to_8() -> None:
+    unlikely = uscc("91", "A10000", "600037341")
+    assert find_identifying(unlikely) is None
+    assert find_identifying([unlikely, "9144030010001686X1"]) is None
+
+
 @given(code=usccs, position=st.integers(0, 17), step=st.integers(1, 30))
 def test_uscc_with_one_wrong_character_is_not_one(code: str, position: int, step: int) -> None:
     wrong = ALPHABET[(ALPHABET.index(code[position]) + step) % 31]

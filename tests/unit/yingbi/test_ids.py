@@ -51,7 +51,22 @@ def test_ids(text: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "job", "job-", "-job", "job--1", "1-job", "job_1", "job 1", "job-1\n", "job-é", "job-１", "job/1", "job-1-", "j-" + "1" * 79],
+    [
+        "",
+        "job",
+        "job-",
+        "-job",
+        "job--1",
+        "1-job",
+        "job_1",
+        "job 1",
+        "job-1\n",
+        "job-é",
+        "job-１",
+        "job/1",
+        "job-1-",
+        "j-" + "1" * 79,
+    ],
 )
 def test_what_is_no_id(text: str) -> None:
     assert not _is_id(text)

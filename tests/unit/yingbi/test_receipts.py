@@ -18,6 +18,11 @@ from yingbi.receipts import (
 HASH = bytes(HASH_BYTES)
 
 
+def test_the_limits_are_those_of_the_specification() -> None:
+    assert HASH_BYTES == 32
+    assert MAX_TREE_SIZE == 2**53 - 1
+
+
 @pytest.mark.parametrize("size", [0, 1, MAX_TREE_SIZE])
 def test_a_checkpoint(size: int) -> None:
     checkpoint = Checkpoint(origin="log.example", size=size, root=HASH)
@@ -73,6 +78,11 @@ def test_what_is_no_consistency_proof(old: int, new: int, path: tuple[bytes, ...
     with pytest.raises(InvalidRequestError) as caught:
         ConsistencyProof(old_size=old, new_size=new, path=path)
     assert caught.value.code is ErrorCode.PROOF_MALFORMED
+
+
+@pytest.mark.parametrize(("old", "new"), [(0, 0), (0, 1), (1, 1), (MAX_TREE_SIZE, MAX_TREE_SIZE)])
+def test_a_tree_is_compared_with_itself_and_with_larger_ones(old: int, new: int) -> None:
+    assert ConsistencyProof(old_size=old, new_size=new, path=()).new_size == new
 
 
 def test_63_hashes_are_taken() -> None:

@@ -1,0 +1,53 @@
+"""Run the benchmarks and print one table: `python -m bench [--entries N] [--large] [--folder DIR]`."""
+
+import argparse
+import tempfile
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from bench.appends import measure_appends
+from bench.figures import Figure
+from bench.machine import describe_machine
+from bench.proofs import measure_audit, measure_proofs
+
+_LARGE = 10_000_000
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(prog="python -m bench")
+    parser.add_argument("--entries", type=int, default=1_000_000, help="size of the log for proofs and audit")
+    parser.add_argument("--large", action="store_true", help=f"also proofs at {_LARGE:,} entries (12 GB of disk)")
+    parser.add_argument("--folder", type=Path, help="where to put the logs; a temporary folder by default")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(dir=options.folder) as name:
+        folder = Path(name)
+        machine = describe_machine(folder)
+        figures = measure_appends(_new(folder, "appends"))
+        place = _new(folder, "proofs")
+        figures += measure_proofs(place, options.entries, target_ms=0.5)
+        figures += measure_audit(place, options.entries, with_statements=True)
+        if options.large:
+            figures += measure_proofs(_new(folder, "large"), _LARGE, target_ms=0.8)
+        _show(machine, figures)
+
+
+def _new(folder: Path, name: str) -> Path:
+    (folder / name).mkdir()
+    return folder / name
+
+
+def _show(machine: dict[str, str], figures: list[Figure]) -> None:
+    console = Console(width=180)
+    console.print("; ".join(f"{name}: {value}" for name, value in machine.items()))
+    table = Table("figure", "median", "runs", "target", "beside")
+    for figure in figures:
+        runs = " ".join(f"{run:,.4g}" if run < 10 else f"{run:,.0f}" for run in figure.runs)
+        value = f"{figure.value:,.3f}" if figure.value < 100 else f"{figure.value:,.0f}"
+        table.add_row(figure.name, f"{value} {figure.unit}", runs, figure.target, figure.baseline)
+    console.print(table)
+
+
+main()
