@@ -91,7 +91,7 @@ def _parse_record(data: bytes) -> AnchorRecord:
                 sent_at=parse_time(sent_at),
             )
         case _:
-            raise TamperDetectedError(ErrorCode.ANCHOR_MALFORMED, "stored anchor record has a wrong form")
+            raise TamperDetectedError(ErrorCode.STORE_DAMAGED, "stored anchor record has a wrong form")
 
 
 def _parse_submission(value: JsonValue) -> Submission | None:
@@ -102,7 +102,7 @@ def _parse_submission(value: JsonValue) -> Submission | None:
             parts = [base64.b64decode(item) for item in (tx_hash, transaction, follows)]
             return Submission(tx_hash=parts[0], transaction=parts[1], follows=parts[2])
         case _:
-            raise TamperDetectedError(ErrorCode.ANCHOR_MALFORMED, "stored anchor record has a wrong form")
+            raise TamperDetectedError(ErrorCode.STORE_DAMAGED, "stored anchor record has a wrong form")
 
 
 def _encode(data: bytes) -> str:

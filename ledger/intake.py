@@ -10,7 +10,7 @@ from typing import Final
 
 from ledger.store import StoreWriter, Submission
 from yingbi.commitment import Opening
-from yingbi.errors import ErrorCode, InvalidRequestError, SandboxError, UnavailableError
+from yingbi.errors import ErrorCode, InvalidRequestError, SandboxError, UnavailableError, VerificationError
 from yingbi.statement import Statement
 
 __all__ = ["MAX_BATCH", "Intake", "Outcome", "Pending", "make_pending", "sort_out", "unknown_outcome"]
@@ -115,7 +115,8 @@ def make_pending(statements: Sequence[Statement], openings: Sequence[Opening], k
     """Check a submission's form.
 
     Raises:
-        InvalidRequestError: none or too many statements, a key of a wrong length, an opening that opens nothing here.
+        InvalidRequestError: none or too many statements, or a key of a wrong length.
+        VerificationError: an opening that opens nothing here.
     """
     if not 1 <= len(statements) <= MAX_BATCH:
         raise InvalidRequestError(ErrorCode.ENTRY_MALFORMED, f"expected 1 to {MAX_BATCH} statements")
@@ -124,7 +125,7 @@ def make_pending(statements: Sequence[Statement], openings: Sequence[Opening], k
     for opening in openings:
         wanted = opening.commitment.encode()
         if not any(wanted in statement.payload_bytes for statement in statements):
-            raise InvalidRequestError(ErrorCode.COMMITMENT_MISMATCH, "an opening opens no commitment of the statements")
+            raise VerificationError(ErrorCode.COMMITMENT_MISMATCH, "an opening opens no commitment of the statements")
     fingerprint = _fingerprint(statements) if key is not None else b""
     return Pending(statements=statements, openings=openings, key=key, fingerprint=fingerprint)
 

@@ -82,7 +82,7 @@ class MemoryStore:
     def read_signed(self, size: int) -> bytes:
         """Return a signed checkpoint."""
         if size not in self._state.signed:
-            raise NotFoundError(ErrorCode.CHECKPOINT_MALFORMED, f"no checkpoint of size {size} was signed")
+            raise NotFoundError(ErrorCode.CHECKPOINT_NOT_FOUND, f"no checkpoint of size {size} was signed")
         return self._state.signed[size]
 
     def published_size(self) -> int | None:

@@ -172,7 +172,7 @@ class SqlStore:
         with self._read() as connection:
             data = connection.execute(select(SIGNED.c.note).where(SIGNED.c.size == size)).scalar_one_or_none()
             if data is None:
-                raise NotFoundError(ErrorCode.CHECKPOINT_MALFORMED, f"no checkpoint of size {size} was signed")
+                raise NotFoundError(ErrorCode.CHECKPOINT_NOT_FOUND, f"no checkpoint of size {size} was signed")
             rows = connection.execute(
                 select(COSIGNATURE.c.name, COSIGNATURE.c.key_id, COSIGNATURE.c.blob)
                 .where(COSIGNATURE.c.size == size)

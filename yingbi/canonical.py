@@ -20,6 +20,7 @@ JsonValue = None | bool | int | str | list["JsonValue"] | dict[str, "JsonValue"]
 MAX_INT: Final = 2**53 - 1
 MAX_DEPTH: Final = 32
 
+_MAX_INT_DIGITS: Final = 17
 # RFC 8785 equals this C encoder for the profile (ASCII names, integers only); a property test holds them together.
 _encode = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode
 
@@ -49,8 +50,9 @@ def parse_canonical(data: bytes, *, max_bytes: int) -> JsonValue:
         raise InvalidRequestError(ErrorCode.JSON_MALFORMED, f"expected at most {max_bytes} bytes, got {len(data)}")
     try:
         text = data.decode("utf-8")
-        value = cast("JsonValue", json.loads(text, parse_float=_refuse_float, parse_constant=_refuse_float))
-        _check_profile(value, 0)
+        value = cast("JsonValue", _decode(text))
+        if not _is_plain(text):
+            _check_profile(value, 0)
         encoded = _encode(value)
     except InvalidRequestError:
         raise
@@ -83,21 +85,41 @@ def _refuse_float(_: str) -> NoReturn:
     raise _not_canonical("a fractional number; send decimals as strings")
 
 
+def _parse_int(digits: str) -> int:
+    # Judged by length first: Python takes quadratic time for huge numbers, and refuses the hugest with another error.
+    if len(digits) > _MAX_INT_DIGITS or not -MAX_INT <= (value := int(digits)) <= MAX_INT:
+        raise _not_canonical("an integer beyond 2^53 - 1; send it as a string")
+    return value
+
+
+def _is_plain(text: str) -> bool:
+    """Tell whether decoding alone has shown all that `_check_profile` would: it spares a walk for every log entry.
+
+    Without escapes and beyond-ASCII characters every name is printable ASCII (JSON has no raw control characters, and
+    DEL is looked for); that few brackets cannot nest too deep; integers were judged as they were read.
+    """
+    if not text.isascii() or "\\" in text or "\x7f" in text:
+        return False
+    return text.count("{") + text.count("[") <= MAX_DEPTH
+
+
 def _check_profile(value: object, depth: int) -> None:
     if depth > MAX_DEPTH:
         raise _not_canonical(f"more than {MAX_DEPTH} levels")
-    if value is None or isinstance(value, bool | str):
-        return
-    if isinstance(value, int):
-        if not -MAX_INT <= value <= MAX_INT:
-            raise _not_canonical("an integer beyond 2^53 - 1; send it as a string")
-    elif isinstance(value, list | tuple):
-        for item in value:
-            _check_profile(item, depth + 1)
-    elif isinstance(value, dict):
+    if isinstance(value, dict):
         for name, item in value.items():
             if not (isinstance(name, str) and name.isascii() and name.isprintable()):
                 raise _not_canonical("a member name that is not printable ASCII")
+            if type(item) is not str:  # most members are strings, and this runs for every entry of a log
+                _check_profile(item, depth + 1)
+    elif isinstance(value, (list, tuple)):
+        for item in value:
             _check_profile(item, depth + 1)
-    else:
+    elif isinstance(value, int):
+        if not -MAX_INT <= value <= MAX_INT:
+            raise _not_canonical("an integer beyond 2^53 - 1; send it as a string")
+    elif not (value is None or isinstance(value, str)):
         raise _not_canonical(f"a {type(value).__name__}")
+
+
+_decode = json.JSONDecoder(parse_float=_refuse_float, parse_constant=_refuse_float, parse_int=_parse_int).decode

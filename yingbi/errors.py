@@ -62,6 +62,7 @@ class ErrorCode(StrEnum):
     NOTE_MALFORMED = "note-malformed"
     NOTE_UNVERIFIED = "note-unverified"
     CHECKPOINT_MALFORMED = "checkpoint-malformed"
+    CHECKPOINT_NOT_FOUND = "checkpoint-not-found"
     TILE_MALFORMED = "tile-malformed"
     TILE_NOT_FOUND = "tile-not-found"
     PROOF_MALFORMED = "proof-malformed"
@@ -76,6 +77,7 @@ class ErrorCode(StrEnum):
     LOG_FORKED = "log-forked"
     LOG_UNAVAILABLE = "log-unavailable"
     LOG_CLOSED = "log-closed"
+    STORE_DAMAGED = "store-damaged"
     IDEMPOTENCY_CONFLICT = "idempotency-conflict"
     QUORUM_NOT_MET = "quorum-not-met"
     WITNESS_UNAVAILABLE = "witness-unavailable"
@@ -120,6 +122,7 @@ CATALOGUE: Final[dict[ErrorCode, ErrorSpec]] = {
     ErrorCode.NOTE_MALFORMED: _spec(422, "signed note has a wrong form", ExitCode.DATA),
     ErrorCode.NOTE_UNVERIFIED: _spec(400, "signed note does not verify", ExitCode.INVALID),
     ErrorCode.CHECKPOINT_MALFORMED: _spec(422, "checkpoint has a wrong form", ExitCode.DATA),
+    ErrorCode.CHECKPOINT_NOT_FOUND: _spec(404, "checkpoint does not exist", ExitCode.NOT_FOUND),
     ErrorCode.TILE_MALFORMED: _spec(422, "tile has a wrong form", ExitCode.DATA),
     ErrorCode.TILE_NOT_FOUND: _spec(404, "tile does not exist", ExitCode.NOT_FOUND),
     ErrorCode.PROOF_MALFORMED: _spec(422, "proof has a wrong form", ExitCode.DATA),
@@ -134,10 +137,11 @@ CATALOGUE: Final[dict[ErrorCode, ErrorSpec]] = {
     ErrorCode.LOG_FORKED: _spec(500, "log contradicts a head it signed", ExitCode.INVALID),
     ErrorCode.LOG_UNAVAILABLE: _spec(503, "log cannot write now", ExitCode.UNAVAILABLE),
     ErrorCode.LOG_CLOSED: _spec(503, "log is closed", ExitCode.UNAVAILABLE),
+    ErrorCode.STORE_DAMAGED: _spec(500, "stored data has a wrong form", ExitCode.INVALID),
     ErrorCode.IDEMPOTENCY_CONFLICT: _spec(422, "idempotency key was used for another body", ExitCode.DATA),
     ErrorCode.QUORUM_NOT_MET: _spec(503, "too few witnesses cosigned", ExitCode.UNAVAILABLE),
     ErrorCode.WITNESS_UNAVAILABLE: _spec(503, "witness cannot be reached", ExitCode.UNAVAILABLE),
-    ErrorCode.WITNESS_REFUSED: _spec(500, "witness refused a checkpoint", ExitCode.INVALID),
+    ErrorCode.WITNESS_REFUSED: _spec(400, "witness refused a checkpoint", ExitCode.INVALID),
     ErrorCode.ANCHOR_MALFORMED: _spec(422, "anchor proof has a wrong form", ExitCode.DATA),
     ErrorCode.ANCHOR_UNAVAILABLE: _spec(503, "chain cannot be reached", ExitCode.UNAVAILABLE),
     ErrorCode.ANCHOR_REFUSED: _spec(500, "chain refused an anchor", ExitCode.INVALID),

@@ -14,7 +14,7 @@ from yingbi.cli.log import HomeOption, import_home
 from yingbi.cli.output import JsonFlag, OutFile, missing_extra, show_fields, write_bytes
 from yingbi.cli.text import t
 from yingbi.clock import SystemClock
-from yingbi.errors import ErrorCode, InvalidRequestError
+from yingbi.errors import ErrorCode, InvalidRequestError, NotFoundError
 
 if TYPE_CHECKING:
     from ledger.anchor import AnchorOutcome
@@ -99,8 +99,8 @@ def prove(home: HomeOption = Path(), out: OutFile = None) -> None:
 
         size = anchor.latest().confirmed.size
         if not size:
-            raise InvalidRequestError(
-                ErrorCode.ANCHOR_UNAVAILABLE, "no head is confirmed on the chain yet", hint="`yingbi anchor run --once`"
+            raise NotFoundError(
+                ErrorCode.CHECKPOINT_NOT_FOUND, "no head is confirmed on the chain yet", hint="`yingbi anchor run --once`"
             )
         write_bytes(anchor.prove(LogReader(store).signed(size).checkpoint), out)
 

@@ -142,9 +142,10 @@ def split_view(was: Checkpoint, root: bytes) -> Check:
 
 def latest_entry_time(head: Head, terms: Terms) -> tuple[Finding, str]:
     """Return the latest time an entry under this checkpoint may bear, and what a later one means (log.md)."""
-    if head.times and min(head.times) < terms.now:
-        return Finding.POSTDATED, format_time(min(head.times) + terms.skew_s)
-    return Finding.FUTURE, format_time(terms.now + terms.skew_s)
+    earliest = min(head.times, default=terms.now)
+    finding = Finding.POSTDATED if earliest < terms.now else Finding.FUTURE
+    # Clocks of whole seconds: the entry may be younger than the cosignature's second, but not than its end.
+    return finding, format_time(min(earliest, terms.now) + terms.skew_s).replace(".000000", ".999999")
 
 
 def _verify_lines(note: CheckpointNote, trust: Trust) -> _Signatures:

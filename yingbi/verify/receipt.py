@@ -1,7 +1,7 @@
 """Receipts: C2SP tlog-proof files, checked against the bytes of their entry (verification.md, Receipt)."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 from typing import Final
@@ -21,6 +21,7 @@ __all__ = ["Proof", "parse_path", "parse_receipt", "verify_checkpoint", "verify_
 
 _HEADER: Final = "c2sp.org/tlog-proof@v1"
 _MAX_HEAD_BYTES: Final = 4096  # header, index and 63 hashes of 45 bytes
+_ENTRY_CHECKS: Final = (Name.ENTRY, Name.INCLUSION, Name.TIMES, Name.STATEMENT)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,9 +132,6 @@ def verify_receipt(
     return Report(checks=(*head.checks, *_check_entry(entry, proof, head, known, terms)), about=about)
 
 
-_ENTRY_CHECKS: Final = (Name.ENTRY, Name.INCLUSION, Name.TIMES, Name.STATEMENT)
-
-
 def _check_entry(
     data: bytes, proof: Proof, head: Head, known: Mapping[str, SignerKey], terms: Terms
 ) -> tuple[Check, ...]:
@@ -169,9 +167,8 @@ def _check_inclusion(data: bytes, proof: Proof, head: Head) -> Check:
         return failed(Name.INCLUSION, Finding.NOT_INCLUDED, str(error), index=proof.index)
     expected, message = head.checkpoint.root.hex(), "the path leads to another root"
     if actual != expected:
-        return failed(
-            Name.INCLUSION, Finding.NOT_INCLUDED, message, index=proof.index, expected=expected, actual=actual
-        )
+        wrong = failed(Name.INCLUSION, Finding.NOT_INCLUDED, message, index=proof.index)
+        return replace(wrong, expected=expected, actual=actual)
     return passed(Name.INCLUSION, f"entry {proof.index} of {head.checkpoint.size}")
 
 

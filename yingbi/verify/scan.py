@@ -93,9 +93,8 @@ def scan_bundle(bounds: Bounds, bundle: Bundle) -> Scan:
     except FoundError as found:
         scan.failure = found.check
     scan.last_leaf = leaves[-1] if leaves else b""
-    if bounds.old_size is not None and 0 <= (inside := bounds.old_size - bundle.first) <= min(
-        len(leaves), TILE_WIDTH - 1
-    ):
+    inside = -1 if bounds.old_size is None else bounds.old_size - bundle.first
+    if 0 <= inside <= min(len(leaves), TILE_WIDTH - 1):
         scan.prefix = leaves[:inside]
     if len(leaves) == TILE_WIDTH:
         scan.root = fold(leaves)
@@ -165,9 +164,8 @@ def _scan_entry(scan: Scan, leaves: list[bytes], data: bytes, bounds: Bounds, ti
     index = scan.first + place
     entry = parse_entry(data)
     if entry.seq != index:
-        raise _found(
-            Name.ENTRIES, Finding.WRONG_INDEX, "the entry bears another index", index, str(index), str(entry.seq)
-        )
+        message = "the entry bears another index"
+        raise _found(Name.ENTRIES, Finding.WRONG_INDEX, message, index, str(index), str(entry.seq))
     if not leaves:
         scan.prev, scan.first_time = entry.prev, entry.time
     else:

@@ -20,7 +20,7 @@ from tests.lib.log_checks import check_log
 from tests.lib.statements import make_statement
 from yingbi.clock import FixedClock
 from yingbi.commitment import commit
-from yingbi.errors import ConflictError, ErrorCode, InvalidRequestError, NotFoundError, SandboxError, UnavailableError
+from yingbi.errors import ConflictError, ErrorCode, InvalidRequestError, NotFoundError, SandboxError, UnavailableError, VerificationError
 from yingbi.keys import SigningKey
 
 ORIGIN = "log.example/test"
@@ -184,7 +184,7 @@ def test_an_opening_is_kept_until_it_is_erased_and_the_log_still_verifies(bench:
 
 def test_an_opening_of_nothing_is_refused(bench: Bench) -> None:
     with bench.open() as log:
-        with pytest.raises(InvalidRequestError) as refused:
+        with pytest.raises(VerificationError) as refused:
             log.append(make_statement(), openings=[commit("x")])
         assert refused.value.code is ErrorCode.COMMITMENT_MISMATCH
     assert bench.check() == []

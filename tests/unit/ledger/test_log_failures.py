@@ -205,7 +205,7 @@ TAMPERED: dict[str, tuple[Callable[[sqlite3.Connection], object], ErrorCode]] = 
     "size lowered": (lambda db: db.execute("update ledger_head set size = 2"), ErrorCode.LOG_FORKED),
     "time moved": (lambda db: db.execute("update ledger_head set last_time = '2020'"), ErrorCode.LOG_FORKED),
     "chain moved": (lambda db: db.execute("update ledger_head set last_leaf = zeroblob(32)"), ErrorCode.LOG_FORKED),
-    "checkpoint deleted": (lambda db: db.execute("delete from ledger_signed"), ErrorCode.CHECKPOINT_MALFORMED),
+    "checkpoint deleted": (lambda db: db.execute("delete from ledger_signed"), ErrorCode.CHECKPOINT_NOT_FOUND),
     "checkpoint of an older size": (
         lambda db: db.execute("update ledger_signed set note = (select note from ledger_signed where size = 2)"),
         ErrorCode.LOG_FORKED,

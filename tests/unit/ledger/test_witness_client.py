@@ -260,7 +260,7 @@ def test_an_answer_that_drips_is_cut_off() -> None:
     started = time.monotonic()
     with pytest.raises(UnavailableError):
         submit(make_client(lambda _: httpx.Response(200, content=drip())), 9, timeout_s=0.2)
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < 5
 
 
 def fail(error: Exception) -> Handler:
@@ -502,8 +502,8 @@ def test_the_quorum_is_enough_and_nobody_waits_for_the_slow() -> None:
     fleet, gate = Fleet("2"), Gate()
     fleet.break_down(3, handler=gate)
     started = time.monotonic()
-    collected = collect_cosignatures(fleet.clients, LOG.signed(9), prove(9), fleet.policy, deadline_s=5)
-    assert time.monotonic() - started < 2
+    collected = collect_cosignatures(fleet.clients, LOG.signed(9), prove(9), fleet.policy, deadline_s=9)
+    assert time.monotonic() - started < 5
     gate.is_open.set()
     assert collected.is_met
     assert codes(collected.reports) == [None, None, ErrorCode.WITNESS_UNAVAILABLE]
@@ -513,8 +513,8 @@ def test_the_deadline_ends_a_round_without_a_quorum() -> None:
     fleet, gate = Fleet("all"), Gate()
     fleet.break_down(3, handler=gate)
     started = time.monotonic()
-    collected = collect_cosignatures(fleet.clients, LOG.signed(9), prove(9), fleet.policy, deadline_s=0.3)
-    assert 0.25 < time.monotonic() - started < 2
+    collected = collect_cosignatures(fleet.clients, LOG.signed(9), prove(9), fleet.policy, deadline_s=1.0)
+    assert 0.9 < time.monotonic() - started < 5
     gate.is_open.set()
     assert not collected.is_met
     assert sorted(names(collected.note)) == [ORIGIN, "w1.example", "w2.example"]
@@ -649,11 +649,11 @@ def test_one_witness_that_saw_more_outweighs_a_quorum_at_the_start() -> None:
 
 def test_later_rounds_do_not_wait_for_the_slow() -> None:
     fleet, gate = Fleet("2"), Gate()
-    witnesses = HttpWitnesses(fleet.clients, fleet.policy, deadline_s=5)
+    witnesses = HttpWitnesses(fleet.clients, fleet.policy, deadline_s=9)
     witnesses.collect(LOG.signed(9), prove(9))
     fleet.break_down(3, handler=gate)
     started = time.monotonic()
     _, is_met = witnesses.collect(LOG.signed(12), prove(12))
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < 5
     gate.is_open.set()
     assert is_met

@@ -1,11 +1,12 @@
 """Audits of whole honest logs: every size, every older checkpoint, every way to read. Attacks are in tests/attack."""
 
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
-from tests.lib.mini_log import NOW, NOW_S, START_S, MiniLog, log_key, signer, witness
+from tests.lib.mini_log import NOW, NOW_S, START, START_S, MiniLog, log_key, signer, witness
 from yingbi.verify import Check, Finding, Name, Outcome, Report, Verdict, audit_log, load_trust
 
 W = witness("w1")
@@ -213,6 +214,16 @@ def test_cosignatures_bound_the_times_of_entries(
     check = check_of(report, Name.TIMES)
     assert (check.index, check.finding) == (index, finding)
     assert (report.verdict is Verdict.VERIFIED) is (finding is None)
+
+
+def test_a_cosignature_covers_its_whole_second() -> None:
+    """Its time is cut to seconds, so that an honest entry may seem to be younger by a fraction."""
+    for fraction, finding in [(999_999, None), (1_000_000, Finding.POSTDATED)]:
+        at = START + timedelta(microseconds=fraction)
+        log = MiniLog()
+        log.append("job.submitted", time=at)
+        report = audit_log(log.export(cosign=[(W, START_S)]).__getitem__, TRUST, now=NOW, skew_s=0, statements=False)
+        assert check_of(report, Name.TIMES).finding is finding
 
 
 @pytest.mark.parametrize("make", [lambda: b"", lambda: LOG.checkpoint(10).replace(b"\n10\n", b"\n11\n")])

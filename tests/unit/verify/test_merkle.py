@@ -71,8 +71,9 @@ def test_a_proof_beside_the_tree_is_refused() -> None:
     for index, size in [(0, 0), (5, 5), (-1, 5)]:
         with pytest.raises(ProofError):
             root_from_inclusion(index, size, b"\0" * 32, [])
-    with pytest.raises(ProofError):
-        roots_from_consistency(3, 3, b"\0" * 32, [])
+    for old, new in [(3, 3), (0, 3), (0, 0), (4, 3)]:
+        with pytest.raises(ProofError):
+            roots_from_consistency(old, new, b"\0" * 32, [])
 
 
 @given(st.integers(0, 2**53 - 2), st.integers(1, 2**53 - 1))
