@@ -10,6 +10,7 @@ import os
 import re
 import ssl
 import stat
+import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -17,7 +18,7 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Final, NoReturn, cast
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from ledger.anchor import ChainHead, ChainView, Submission, TransactionState
 from ledger.checkpoint import format_checkpoint
@@ -31,8 +32,9 @@ from yingbi.errors import (
     TamperDetectedError,
     UnavailableError,
 )
-from yingbi.receipts import HASH_BYTES, Checkpoint
+from yingbi.receipts import HASH_BYTES, MAX_TREE_SIZE, Checkpoint
 
+_recursion_limit = sys.getrecursionlimit()
 try:
     import rlp  # type: ignore[import-untyped]
     from eth_account import Account
@@ -49,6 +51,10 @@ except ImportError as missing:
     raise UnavailableError(
         ErrorCode.EXTRA_NOT_INSTALLED, "the `chain` extra is not installed", hint="pip install 'yingbi[chain]'"
     ) from missing
+finally:
+    # SECURITY: one of web3's dependencies (py_ecc) raises the limit to 100,000 for the whole process; with it, nested
+    # JSON from anybody would overflow the C stack and end the process, where otherwise it raises RecursionError.
+    sys.setrecursionlimit(min(_recursion_limit, 10_000))
 
 __all__ = ["EvmAccount", "EvmAnchor", "EvmLimits", "hash_origin"]
 
@@ -200,7 +206,7 @@ class EvmAnchor:
 
     def __init__(
         self,
-        rpc: "str | BaseProvider",
+        rpc: str | BaseProvider,
         *,
         contract: str,
         chain_id: int,
@@ -225,7 +231,7 @@ class EvmAnchor:
     @classmethod
     def deploy(
         cls,
-        rpc: "str | BaseProvider",
+        rpc: str | BaseProvider,
         *,
         chain_id: int,
         origin: str,
@@ -325,9 +331,9 @@ class EvmAnchor:
             self._check_contract()
             number = max(self._w3.eth.block_number - self._confirmations, 0)
             chain_before, later = self._history(checkpoint, self._head_at(number))
+            proof = self._storage_proof(number)
             block = self._w3.eth.get_block(number)
             header = _encode_header(block)
-            proof = self._storage_proof(number)
             if not proof["accountProof"] or Web3.keccak(proof["accountProof"][0]) != block["stateRoot"]:
                 raise UnavailableError(ErrorCode.ANCHOR_UNAVAILABLE, "the chain moved while a head was proved")
         return canonical_bytes(
@@ -386,14 +392,17 @@ class EvmAnchor:
             raise _misconfigured("expected a contract that was deployed for this log's origin")
         self._is_checked = True
 
-    def _read(self, name: str, block: "int | str") -> bytes:
+    def _read(self, name: str, block: int | str) -> bytes:
         transaction: TxParams = {"to": self._address, "data": self._calls.encode_abi(name)}
         # SECURITY: never follow an off-chain lookup (EIP-3668): a node could make this process fetch any URL.
         return bytes(self._w3.eth.call(transaction, cast("Any", block), ccip_read_enabled=False))
 
     def _head_at(self, number: int) -> ChainHead:
-        size, root, chain_value = _split_words(self._read("head", number), 3)
-        return ChainHead(size=int.from_bytes(size), root=root, chain_value=chain_value, block_number=number)
+        encoded, root, chain_value = _split_words(self._read("head", number), 3)
+        size = int.from_bytes(encoded)
+        if size > MAX_TREE_SIZE:
+            raise _BadAnswerError("a size that the contract refuses")
+        return ChainHead(size=size, root=root, chain_value=chain_value, block_number=number)
 
     def _confirmed_head(self, newest: int) -> ChainHead:
         number = max(newest - self._confirmations, 0)
@@ -475,7 +484,7 @@ class _TransactionFields:
 class _Wire:
     """A node, the chain it must serve, and how transactions get there."""
 
-    def __init__(self, rpc: "str | BaseProvider", chain_id: int, limits: EvmLimits) -> None:
+    def __init__(self, rpc: str | BaseProvider, chain_id: int, limits: EvmLimits) -> None:
         if isinstance(chain_id, bool) or not 1 <= chain_id <= _MAX_CHAIN_ID:
             raise _misconfigured("expected a chain id from 1 to 2^53 - 1")
         self.chain_id = chain_id
@@ -486,7 +495,9 @@ class _Wire:
         self.w3 = Web3(provider, middleware=cast("Any", middleware))
 
     def check_chain_id(self) -> None:
-        found = self.w3.eth.chain_id
+        found: object = self.w3.eth.chain_id
+        if not isinstance(found, int):
+            raise _BadAnswerError("no chain id")
         if found != self.chain_id:
             raise _misconfigured(f"expected a node of chain {self.chain_id}, got chain {found}")
 
@@ -562,14 +573,12 @@ class _HttpProvider(JSONBaseProvider):
 
     def __init__(self, url: str, timeout_s: float) -> None:
         super().__init__()
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname or parts.username is not None:
-            raise _misconfigured("expected an RPC URL such as `https://node.example/`, without user and password")
-        if parts.scheme == "http" and not _is_loopback(parts.hostname):
+        parts, host, port = _split_url(url)
+        if parts.scheme == "http" and not _is_loopback(host):
             raise RefusedError(
                 ErrorCode.INSECURE_TRANSPORT, "expected https for an RPC node on another machine", hint="use https"
             )
-        self._host, self._port, self._timeout_s = parts.hostname, parts.port, timeout_s
+        self._host, self._port, self._timeout_s = host, port, timeout_s
         self._target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         self._tls = ssl.create_default_context() if parts.scheme == "https" else None
 
@@ -579,8 +588,8 @@ class _HttpProvider(JSONBaseProvider):
         try:
             body = self.encode_rpc_request(method, params)
             connection.request("POST", self._target, body, {"Content-Type": "application/json", "Accept": "*/*"})
-            response = connection.getresponse()
-            data = _read_bounded(response, deadline)
+            with connection.getresponse() as response:
+                data = _read_bounded(response, deadline)
             try:
                 # Some nodes send JSON-RPC errors with an HTTP status of their own.
                 return self.decode_rpc_response(data)
@@ -593,6 +602,17 @@ class _HttpProvider(JSONBaseProvider):
         if self._tls is None:
             return http.client.HTTPConnection(self._host, self._port, timeout=self._timeout_s)
         return http.client.HTTPSConnection(self._host, self._port, timeout=self._timeout_s, context=self._tls)
+
+
+def _split_url(url: str) -> tuple[SplitResult, str, int | None]:
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        host, port = None, None
+    if not host or parts.scheme not in ("http", "https") or parts.username is not None:
+        raise _misconfigured("expected an RPC URL such as `https://node.example/`, without user and password")
+    return parts, host, port
 
 
 class _BadAnswerError(Exception):
@@ -639,7 +659,7 @@ def _translate(what: str, error: Exception) -> SandboxError:
         reason = next((reason for reason in _REASONS if reason in text), "no known reason")
         return _refused(f"the contract refuses: {reason}")
     known = next((fault for fault in _FAULTS if fault in text), type(error).__name__)
-    detail = text if isinstance(error, _BadAnswerError) else known
+    detail = str(error) if isinstance(error, _BadAnswerError) else known
     return UnavailableError(ErrorCode.ANCHOR_UNAVAILABLE, f"the chain did not {what}", detail=detail)
 
 
@@ -726,7 +746,7 @@ def _header_item(value: object) -> bytes:
 
 def _split_words(data: bytes, count: int) -> tuple[bytes, ...]:
     if len(data) != count * HASH_BYTES:
-        raise UnavailableError(ErrorCode.ANCHOR_UNAVAILABLE, "the contract's answer has another length than expected")
+        raise _BadAnswerError("a contract's answer of another length")
     return tuple(data[at : at + HASH_BYTES] for at in range(0, len(data), HASH_BYTES))
 
 

@@ -1,20 +1,33 @@
 """Between a stored log and its anchor: the worker's journal in the log's database, and which heads are anchored."""
 
 import base64
+import logging
+from dataclasses import fields
 from typing import Final, Protocol
 
-from ledger.anchor import AnchorRecord, AnchorState, Submission
+from ledger.anchor import Anchor, AnchorRecord, AnchorState, Submission, verify_chain_head
 from ledger.note import parse_note, verify_note
 from ledger.reader import LogReader
+from ledger.startup import HeadCheck
+from ledger.store import Head
 from ledger.trust_policy import TrustPolicy
 from yingbi.canonical import JsonValue, canonical_bytes, parse_canonical
 from yingbi.clock import format_time, parse_time
-from yingbi.errors import ErrorCode, NotFoundError, TamperDetectedError, VerificationError
-from yingbi.receipts import SignedCheckpoint
+from yingbi.errors import (
+    ErrorCode,
+    InvalidRequestError,
+    NotFoundError,
+    TamperDetectedError,
+    UnavailableError,
+    VerificationError,
+)
+from yingbi.receipts import Checkpoint, SignedCheckpoint
 
-__all__ = ["CosignedHeads", "RecordStore", "StoredJournal"]
+__all__ = ["CosignedHeads", "RecordStore", "StoredJournal", "make_anchor_check"]
 
 _MAX_BYTES: Final = 1 << 20
+_MEMBERS: Final = {"size", "root", "state", "sent_at", "submission"}
+_logger = logging.getLogger(__name__)
 
 
 class RecordStore(Protocol):
@@ -59,7 +72,7 @@ class StoredJournal:
 
 
 class CosignedHeads:
-    """Implements `ledger.anchor.HeadSource`: the published head if it meets the quorum, never one that is log-signed only."""
+    """Implements `ledger.anchor.HeadSource`: the published head if it meets the quorum, never a log-signed one."""
 
     def __init__(self, reader: LogReader, policy: TrustPolicy) -> None:
         self._reader = reader
@@ -80,29 +93,55 @@ class CosignedHeads:
         return self._reader.root_at(size)
 
 
+def make_anchor_check(anchor: Anchor) -> HeadCheck:
+    """Return the comparison with the chain that a log makes before it signs anything (fork rule 3).
+
+    A chain that cannot be reached is a warning, not a refusal: the high-water mark and the witnesses are asked in any
+    case, and a chain's outage must not stop the log.
+    """
+
+    def check(reader: LogReader, head: Head) -> None:
+        try:
+            tip = anchor.latest().tip
+        except UnavailableError as error:
+            _logger.warning("the log was not compared with its anchor: %s: %s", error.code, error.message)
+            return
+        stored = Checkpoint(origin=reader.origin, size=head.size, root=head.root)
+        verify_chain_head(tip, stored, reader.root_at)
+
+    return check
+
+
 def _parse_record(data: bytes) -> AnchorRecord:
-    match parse_canonical(data, max_bytes=_MAX_BYTES):
-        case {"size": int(size), "root": str(root), "state": str(state), "sent_at": str(sent_at), "submission": sent}:
-            return AnchorRecord(
-                size=size,
-                root=base64.b64decode(root),
-                state=AnchorState(state),
-                submission=_parse_submission(sent),
-                sent_at=parse_time(sent_at),
-            )
-        case _:
-            raise TamperDetectedError(ErrorCode.STORE_DAMAGED, "stored anchor record has a wrong form")
+    try:
+        value = parse_canonical(data, max_bytes=_MAX_BYTES)
+        if not isinstance(value, dict) or set(value) != _MEMBERS or type(value["size"]) is not int:
+            raise ValueError("expected the members of a record")
+        head = Checkpoint(origin="stored", size=value["size"], root=_decode(value["root"]))  # judges size and root
+        return AnchorRecord(
+            size=head.size,
+            root=head.root,
+            state=AnchorState(str(value["state"])),
+            submission=_parse_submission(value["submission"]),
+            sent_at=parse_time(str(value["sent_at"])),
+        )
+    except (InvalidRequestError, ValueError):
+        raise TamperDetectedError(ErrorCode.STORE_DAMAGED, "stored anchor record has a wrong form") from None
 
 
 def _parse_submission(value: JsonValue) -> Submission | None:
     if value is None:
         return None
-    match value:
-        case [str(tx_hash), str(transaction), str(follows)]:
-            parts = [base64.b64decode(item) for item in (tx_hash, transaction, follows)]
-            return Submission(tx_hash=parts[0], transaction=parts[1], follows=parts[2])
-        case _:
-            raise TamperDetectedError(ErrorCode.STORE_DAMAGED, "stored anchor record has a wrong form")
+    if not isinstance(value, list) or len(value) != len(fields(Submission)):
+        raise ValueError("expected the parts of a submission")
+    tx_hash, transaction, follows = (_decode(item) for item in value)
+    return Submission(tx_hash=tx_hash, transaction=transaction, follows=follows)
+
+
+def _decode(value: JsonValue) -> bytes:
+    if not isinstance(value, str):
+        raise ValueError("expected base64")
+    return base64.b64decode(value, validate=True)
 
 
 def _encode(data: bytes) -> str:

@@ -12,7 +12,7 @@ from typing import Final, Protocol
 from ledger.note import NoteSignature
 from ledger.reader import LogReader
 from ledger.store import Head
-from yingbi.errors import SandboxError
+from yingbi.errors import TamperDetectedError
 from yingbi.receipts import ConsistencyProof, SignedCheckpoint
 
 __all__ = ["Ask", "CosignatureSource", "CosigningThread", "NoCosignatures", "Publish", "WitnessRound"]
@@ -152,9 +152,13 @@ class CosigningThread:
             cosignatures, is_met = self._witnesses.collect(signed, lambda old: reader.consistency(old, size))
             if is_met:
                 publish(signed, cosignatures)
-        except SandboxError as error:
+        except TamperDetectedError as error:
             # A witness that contradicts the log stops publication; the operator must see it, callers time out.
-            _logger.critical("witnesses refuse the log: %s", error.code)
+            _logger.critical("witnesses refuse the log: %s: %s", error.code, error.message)
+            is_met = False
+        except Exception as error:
+            # Whatever else went wrong may pass; a thread that died of it would stop publication for good.
+            _logger.warning("checkpoint is not published yet: %s", getattr(error, "code", type(error).__name__))
             is_met = False
         if not is_met:
             self._retry(signed)

@@ -36,7 +36,7 @@ from yingbi.errors import ConflictError, ErrorCode, TamperDetectedError, Unavail
 from yingbi.receipts import HASH_BYTES, Checkpoint, Receipt, SignedCheckpoint
 from yingbi.statement import Statement
 
-__all__ = ["MAX_BATCH", "Appended", "Log", "create_log"]
+__all__ = ["MAX_BATCH", "Appended", "Log", "create_log", "own_signatures"]
 
 # What callers may know of a commit that failed: that the log stopped, and why.
 _PUBLIC: Final = (ConflictError, TamperDetectedError)
@@ -70,6 +70,13 @@ def create_log(store: LogStore, signers: Sequence[TextSigner], high_water: HighW
         store.publish(0, ())
     finally:
         store.release()
+
+
+def own_signatures(data: bytes, verifiers: Sequence[NoteVerifier]) -> bytes:
+    """Return a signed note without the signatures that are not by `verifiers`: what a high-water mark holds."""
+    note = parse_note(data)
+    own = {(verifier.name, verifier.key_id) for verifier in verifiers}
+    return format_note(Note(note.text, tuple(item for item in note.signatures if (item.name, item.key_id) in own)))
 
 
 class Log:
@@ -204,7 +211,11 @@ class Log:
 
     def _start(self) -> None:
         self._cosignatures.start(self.reader, self._publish)
-        self._announce_stored(self._state.head)
+        try:
+            self._announce_stored(self._state.head)
+        except BaseException:
+            self._cosignatures.stop()
+            raise
         self._thread.start()
 
     def _run(self) -> None:
@@ -261,7 +272,7 @@ class Log:
         self._announce_stored(head)
 
     def _announce_stored(self, head: Head) -> None:
-        note = _own_signatures(self._store.read_signed(head.size), _verifiers(self._signers))
+        note = own_signatures(self._store.read_signed(head.size), _verifiers(self._signers))
         self._high_water.write(note)
         self._announce(note)
 
@@ -316,12 +327,6 @@ def _check_stored_tiles(transaction: StoreWriter, plan: Plan) -> None:
 
 def _sign(origin: str, head: Head, signers: Sequence[TextSigner]) -> bytes:
     return sign_note(format_checkpoint(Checkpoint(origin=origin, size=head.size, root=head.root)), signers)
-
-
-def _own_signatures(data: bytes, verifiers: Sequence[NoteVerifier]) -> bytes:
-    note = parse_note(data)
-    own = {(verifier.name, verifier.key_id) for verifier in verifiers}
-    return format_note(Note(note.text, tuple(item for item in note.signatures if (item.name, item.key_id) in own)))
 
 
 def _verifiers(signers: Sequence[TextSigner]) -> tuple[NoteVerifier, ...]:

@@ -5,8 +5,10 @@ reads the folder at any moment, or after a crash at any step, finds a checkpoint
 again continues: O(new entries).
 """
 
+import fcntl
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -16,7 +18,14 @@ from ledger.proof import verify_consistency
 from ledger.reader import LogReader
 from ledger.store import LogReads
 from ledger.tiles import TILE_HEIGHT, TILE_WIDTH, bundle_path, encode_bundle, parse_tile_path, tile_path, tiles_of
-from yingbi.errors import ErrorCode, InvalidRequestError, NotFoundError, TamperDetectedError
+from yingbi.errors import (
+    ConflictError,
+    ErrorCode,
+    InvalidRequestError,
+    NotFoundError,
+    TamperDetectedError,
+    VerificationError,
+)
 from yingbi.receipts import Checkpoint, SignedCheckpoint
 
 __all__ = ["CHECKPOINT_NAME", "VKEY_NAME", "Progress", "export_log", "read_published"]
@@ -35,15 +44,21 @@ def export_log(
 
     Raises:
         TamperDetectedError: the folder holds a checkpoint that this log does not continue.
+        ConflictError: another export writes the folder.
         InvalidRequestError: the folder holds another log.
         OSError: the disk refused; the folder still holds its previous checkpoint, whole.
     """
+    folder.mkdir(parents=True, exist_ok=True)
+    with _locked(folder):
+        return _export(store, verifiers, folder, progress)
+
+
+def _export(store: LogReads, verifiers: tuple[NoteVerifier, ...], folder: Path, progress: Progress) -> SignedCheckpoint:
     reader = LogReader(store)
     signed = reader.published()
     size = signed.checkpoint.size
     old = _exported(folder)
     since = 0 if old is None else _check_continues(reader, old, signed.checkpoint)
-    folder.mkdir(parents=True, exist_ok=True)
     for tile in tiles_of(size, since=since):
         _write_file(folder / tile_path(tile), store.read_tile(tile))
     for index in range(since // TILE_WIDTH, -(-size // TILE_WIDTH)):
@@ -80,7 +95,7 @@ def _exported(folder: Path) -> Checkpoint | None:
     try:
         return parse_checkpoint(parse_note((folder / CHECKPOINT_NAME).read_bytes()).text)
     except FileNotFoundError:
-        if folder.exists() and any(folder.iterdir()) and not (folder / "tile").exists():
+        if any(folder.iterdir()) and not (folder / "tile").exists():
             raise InvalidRequestError(
                 ErrorCode.USAGE, f"folder `{folder.name}` holds something else", hint="choose a new folder"
             ) from None
@@ -94,15 +109,36 @@ def _check_continues(reader: LogReader, old: Checkpoint, new: Checkpoint) -> int
         raise TamperDetectedError(
             ErrorCode.LOG_ROLLED_BACK, f"the folder's checkpoint has {old.size} entries, the log {new.size}"
         )
-    verify_consistency(reader.consistency(old.size, new.size), old.root, new.root)
+    try:
+        verify_consistency(reader.consistency(old.size, new.size), old.root, new.root)
+    except VerificationError:
+        raise TamperDetectedError(
+            ErrorCode.LOG_FORKED,
+            f"the folder's checkpoint of size {old.size} has another root than the log had",
+            hint="stop, keep the folder: it is evidence",
+        ) from None
     return old.size
 
 
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    # Of two exports at a time the slower one could put an older checkpoint over a newer one.
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ConflictError(ErrorCode.LOG_BUSY, "another export writes the folder", hint="let it end") from None
+        yield
+    finally:
+        os.close(handle)
+
+
 def _write_file(path: Path, data: bytes) -> None:
-    if path.name != CHECKPOINT_NAME and path.exists() and path.stat().st_size == len(data) and path.name != VKEY_NAME:
-        return  # tiles never change; a crashed run left this one whole
+    if path.exists() and path.read_bytes() == data:
+        return  # a crashed run left this one whole
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f".{path.name}.tmp")
     with temporary.open("wb") as file:
         file.write(data)
         file.flush()

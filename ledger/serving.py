@@ -12,6 +12,7 @@ from typing import Final
 
 import uvicorn
 from starlette.applications import Starlette
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from ledger.transport import is_loopback
 from yingbi.errors import ErrorCode, InvalidRequestError, RefusedError, UnavailableError
@@ -70,7 +71,7 @@ def serve(
     listener = _listen(host, port, is_encrypted=context is not None)
     config = uvicorn.Config(
         app,
-        http="h11",
+        http=_Protocol,
         loop="asyncio",
         ws="none",
         lifespan="off",
@@ -84,10 +85,11 @@ def serve(
         timeout_graceful_shutdown=_STOP_TIMEOUT_S,
         ssl_context_factory=(lambda _config, _default: context) if context is not None else None,
     )
-    if announce is not None:
-        announce(_base_url(listener, "https" if context is not None else "http"))
-    with _ending_normally():
-        uvicorn.Server(config).run(sockets=[listener])
+    server = uvicorn.Server(config)
+    with _ending_normally(server):
+        if announce is not None:
+            announce(_base_url(listener, "https" if context is not None else "http"))
+        server.run(sockets=[listener])
 
 
 def _load_tls(tls: ServerTls) -> ssl.SSLContext:
@@ -116,7 +118,7 @@ def _listen(host: str, port: int, *, is_encrypted: bool) -> socket.socket:
                 hint="give a certificate and its key, or listen on 127.0.0.1 behind a proxy that has them",
             )
         return _bind(socket.socket(family, kind, protocol), address)
-    except OSError as error:
+    except (OSError, UnicodeError) as error:
         raise UnavailableError(
             ErrorCode.LOG_UNAVAILABLE, f"cannot listen on `{host}` port {port}", detail=type(error).__name__
         ) from None
@@ -139,13 +141,34 @@ def _base_url(listener: socket.socket, scheme: str) -> str:
 
 
 @contextmanager
-def _ending_normally() -> Iterator[None]:
-    """Let SIGTERM end the server and nothing else: uvicorn raises the signal once more after it has stopped."""
+def _ending_normally(server: uvicorn.Server) -> Iterator[None]:
+    """Let SIGTERM end the server and nothing else, from the announcement on, before uvicorn looks at signals.
+
+    uvicorn raises the signal once more after it has stopped; by then this asks for what is done.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    previous = signal.signal(signal.SIGTERM, lambda *_: None)
+
+    def stop(*_: object) -> None:
+        server.should_exit = True
+
+    previous = signal.signal(signal.SIGTERM, stop)
     try:
         yield
     finally:
         signal.signal(signal.SIGTERM, previous)
+
+
+class _Protocol(H11Protocol):
+    """Ends idle connections at once when the server stops.
+
+    A TLS connection that is only closed waits for the client to close as well, and a client that keeps it for its next
+    request does not: the end would take the whole `_STOP_TIMEOUT_S`.
+    """
+
+    def shutdown(self) -> None:
+        is_idle = getattr(self.cycle, "response_complete", True)
+        super().shutdown()
+        if is_idle and not self.transport.get_write_buffer_size():
+            self.transport.abort()

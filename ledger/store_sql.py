@@ -7,15 +7,18 @@ head, so that even two sequencers that both believe to hold the lock cannot both
 
 import fcntl
 import os
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from time import monotonic, sleep
 from typing import Any, Final
 
 from sqlalchemy import (
     Connection,
     CursorResult,
     Engine,
+    Update,
     bindparam,
     create_engine,
     delete,
@@ -38,21 +41,31 @@ from ledger.store import Head, Submission
 from ledger.tables import ANCHOR, COSIGNATURE, ENTRY, HEAD, LOG, OPENING, SIGNED, SUBMISSION, TILE
 from ledger.tiles import TileCoordinate
 from ledger.tree import EMPTY_ROOT
-from yingbi.commitment import Opening
+from yingbi.commitment import SALT_BYTES, Opening
 from yingbi.errors import ConflictError, ErrorCode, InvalidRequestError, NotFoundError, UnavailableError
+from yingbi.ids import DIGEST_PATTERN
 from yingbi.receipts import HASH_BYTES
 
-__all__ = ["SqlStore", "upgrade_database"]
+__all__ = ["SqlStore", "has_password", "upgrade_database"]
 
 # An arbitrary constant: "yingbi" in ASCII. One database holds one log.
 _ADVISORY_LOCK: Final = 0x79696E676269
 _BUSY_TIMEOUT_S: Final = 10
+_LOCK_WAIT_S: Final = 2.0
+_LOCK_POLL_S: Final = 0.05
 _PUT_TILE: Final = {
     name: (made := dialect.insert(TILE)).on_conflict_do_update(
         index_elements=["level", "position"], set_={"hashes": made.excluded.hashes}
     )
     for name, dialect in (("sqlite", sqlite), ("postgresql", postgresql))
 }
+# The same opening may come with two statements.
+_ADD_OPENING: Final = {
+    name: dialect.insert(OPENING).on_conflict_do_nothing(index_elements=["commitment"])
+    for name, dialect in (("sqlite", sqlite), ("postgresql", postgresql))
+}
+_MIN_VALUE_BYTES: Final = 256
+_ERASED: Final = bytes(SALT_BYTES)
 _SELECT_TILE: Final = select(TILE.c.hashes).where(
     TILE.c.level == bindparam("level"), TILE.c.position == bindparam("at")
 )
@@ -97,8 +110,7 @@ class SqlStore:
             InvalidRequestError: its tables are of another version of this software.
         """
         parsed = _parse_url(url)
-        if parsed.get_backend_name() == "sqlite" and not Path(str(parsed.database)).exists():
-            raise NotFoundError(ErrorCode.LOG_NOT_FOUND, "no such database", hint="`yingbi log init` makes a log")
+        _check_exists(parsed)
         engine = _make_engine(parsed, is_writer=False)
         with _translated(), engine.connect() as connection:
             if not inspect(connection).has_table(LOG.name):
@@ -206,23 +218,45 @@ class SqlStore:
         query = select(OPENING.c.salt, OPENING.c.value).where(OPENING.c.commitment == commitment)
         with self._read() as connection:
             row = connection.execute(query).one_or_none()
-        if row is None:
+        if row is None or row.salt == _ERASED:
             raise _no_opening()
-        return Opening(salt=row.salt, value=row.value)
+        return Opening(salt=row.salt, value=row.value.rstrip(b"\0"))
 
     def erase_opening(self, commitment: str) -> None:
         """Erase an opening, and its bytes from the database's files as far as the database can.
 
-        SQLite overwrites the row and empties the WAL; PostgreSQL keeps dead rows until VACUUM, which is run here.
+        SQLite overwrites them in place and empties the WAL; PostgreSQL keeps dead rows until VACUUM, which is run here.
         Backups are the operator's (docs/limitations.md).
+
+        Raises:
+            NotFoundError: unknown or erased.
+            UnavailableError: erased, but the WAL still holds it; to be called again.
         """
+        if not re.fullmatch(DIGEST_PATTERN, commitment):
+            raise _no_opening()
         with _translated(), self._engine.begin() as connection:
-            gone: CursorResult[Any] = connection.execute(delete(OPENING).where(OPENING.c.commitment == commitment))
-            if gone.rowcount != 1:
-                raise _no_opening()
-        with _translated(), self._engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-            is_sqlite = connection.dialect.name == "sqlite"
-            connection.execute(text("pragma wal_checkpoint(truncate)" if is_sqlite else f"vacuum {OPENING.name}"))
+            gone: CursorResult[Any] = connection.execute(
+                _overwrite(commitment)
+                if connection.dialect.name == "sqlite"
+                else delete(OPENING).where(OPENING.c.commitment == commitment)
+            )
+        self._clean()
+        if gone.rowcount != 1:
+            raise _no_opening()
+
+    def _clean(self) -> None:
+        if self._engine.dialect.name == "postgresql":
+            with _translated(), self._engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+                connection.execute(text(f"vacuum {OPENING.name}"))
+            return
+        with self._read() as connection:
+            is_busy = connection.exec_driver_sql("pragma wal_checkpoint(truncate)").one()[0]
+        if is_busy:
+            raise UnavailableError(
+                ErrorCode.LOG_UNAVAILABLE,
+                "the opening is erased, but a reader keeps the write-ahead log, which still holds it",
+                hint="end long reads of the database and erase it again",
+            )
 
     def load_anchor(self) -> bytes | None:
         """Return what `save_anchor` kept last."""
@@ -243,17 +277,33 @@ class SqlStore:
     def _connect_writer(self) -> Connection:
         connection = self._writer_engine.connect()
         if connection.dialect.name == "postgresql":
-            held = connection.execute(select(func.pg_try_advisory_lock(_ADVISORY_LOCK))).scalar_one()
-            connection.commit()
-            if not held:
+            try:
+                _lock_session(connection)
+            except BaseException:
                 connection.close()
-                raise _busy()
+                raise
         return connection
 
 
+def has_password(url: str) -> bool:
+    """Tell whether a database URL holds a password, in its usual place or among its options.
+
+    Raises:
+        InvalidRequestError: not the URL of a database that a log can be in.
+    """
+    parsed = _parse_url(url)
+    return parsed.password is not None or any("password" in name.lower() for name in parsed.query)
+
+
 def upgrade_database(url: str) -> None:
-    """Bring the tables of an existing log to this version of the software, in one transaction."""
-    engine = _make_engine(_parse_url(url), is_writer=True)
+    """Bring the tables of an existing log to this version of the software, in one transaction.
+
+    Raises:
+        NotFoundError: there is none.
+    """
+    parsed = _parse_url(url)
+    _check_exists(parsed)
+    engine = _make_engine(parsed, is_writer=True)
     try:
         with _translated(), engine.begin() as connection:
             if not inspect(connection).has_table(LOG.name):
@@ -306,9 +356,9 @@ class _SqlWriter:
 
     def add_openings(self, openings: Iterable[Opening]) -> None:
         """Keep openings."""
-        rows = [{"commitment": item.commitment, "salt": item.salt, "value": item.value} for item in openings]
+        rows = [{"commitment": item.commitment, "salt": item.salt, "value": _pad(item.value)} for item in openings]
         if rows:
-            self._connection.execute(insert(OPENING), rows)
+            self._connection.execute(_ADD_OPENING[self._connection.dialect.name], rows)
 
     def put_signed(self, size: int, note: bytes) -> None:
         """Keep a signed checkpoint."""
@@ -337,6 +387,19 @@ def _read_tile(connection: Connection, tile: TileCoordinate) -> bytes:
     return bytes(data[: HASH_BYTES * tile.width])
 
 
+def _pad(value: bytes) -> bytes:
+    # SECURITY: what is overwritten in place keeps its length, which must not tell a `true` from a `false`. JSON never
+    # ends in a zero byte.
+    return value.ljust(max(_MIN_VALUE_BYTES, 1 << (len(value) - 1).bit_length()), b"\0")
+
+
+def _overwrite(commitment: str) -> Update:
+    # SECURITY: a deleted row would let SQLite merge pages, and what it moves it copies: remnants of other rows stay in
+    # places where nothing erases them any more. Rows of an unchanged length stay where they are.
+    is_meant = (OPENING.c.commitment == commitment, OPENING.c.salt != _ERASED)
+    return update(OPENING).where(*is_meant).values(salt=_ERASED, value=func.zeroblob(func.length(OPENING.c.value)))
+
+
 def _put_cosignatures(connection: Connection, size: int, cosignatures: Sequence[NoteSignature]) -> None:
     for item in cosignatures:
         mine = (COSIGNATURE.c.size == size, COSIGNATURE.c.name == item.name, COSIGNATURE.c.key_id == item.key_id)
@@ -348,15 +411,20 @@ def _parse_url(url: str) -> URL:
     try:
         parsed = make_url(url)
         backend = parsed.get_backend_name()
-    except (ArgumentError, NoSuchModuleError):
+    except (ArgumentError, NoSuchModuleError, ValueError):
         backend = ""
-    if backend not in _PUT_TILE:
+    if backend not in _PUT_TILE or (backend == "sqlite" and not (parsed.database or "\0").isprintable()):
         # SECURITY: the URL may hold a password, so it is not repeated.
         raise InvalidRequestError(
             ErrorCode.CONFIG_INVALID,
             "expected a database URL such as `sqlite:////var/lib/yingbi/log.sqlite` or `postgresql://host/name`",
         )
     return parsed.set(drivername="sqlite" if backend == "sqlite" else "postgresql+psycopg")
+
+
+def _check_exists(url: URL) -> None:
+    if url.get_backend_name() == "sqlite" and not Path(str(url.database)).exists():
+        raise NotFoundError(ErrorCode.LOG_NOT_FOUND, "no such database", hint="`yingbi log init` makes a log")
 
 
 def _make_engine(url: URL, *, is_writer: bool) -> Engine:
@@ -378,7 +446,8 @@ def _prepare_sqlite(connection: Any, _: object) -> None:
 
 def _prepare_sqlite_writer(connection: Any, _: object) -> None:
     connection.isolation_level = None
-    connection.executescript("pragma journal_mode=wal; pragma synchronous=full")
+    # `fast`: a page that is split is overwritten too, at no further write; openings must not stay behind in it.
+    connection.executescript("pragma journal_mode=wal; pragma synchronous=full; pragma secure_delete=fast")
 
 
 def _begin_immediate(connection: Connection) -> None:
@@ -413,6 +482,17 @@ def _lock_file(path: Path) -> int:
         os.close(handle)
         raise _busy() from None
     return handle
+
+
+def _lock_session(connection: Connection) -> None:
+    # The server lets go of a lost session's lock a moment after its client is gone: that moment is waited for.
+    deadline = monotonic() + _LOCK_WAIT_S
+    while not connection.execute(select(func.pg_try_advisory_lock(_ADVISORY_LOCK))).scalar_one():
+        connection.commit()
+        if monotonic() > deadline:
+            raise _busy()
+        sleep(_LOCK_POLL_S)
+    connection.commit()
 
 
 @contextmanager

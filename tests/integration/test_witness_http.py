@@ -1,13 +1,16 @@
 """Witnesses as processes: over TLS, killed at any moment, two on one store; and callers that misbehave."""
 
 import asyncio
+import json
 import random
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import closing, suppress
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import httpx
@@ -128,11 +131,11 @@ def make_witness() -> Witness:
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "10.1.2.3"])
 def test_plain_http_is_not_served_where_others_can_reach_it(host: str) -> None:
     with pytest.raises(RefusedError) as caught:
-        serve(create_witness_app(make_witness()), host=host, port=0)
+        serve(create_witness_app(make_witness()), host=host, port=0, announce=pytest.fail)
     assert caught.value.code is ErrorCode.INSECURE_TRANSPORT
 
 
-def test_an_encrypted_or_missing_key_is_refused_without_asking(tmp_path: Path, authority: LocalCa) -> None:
+def test_an_encrypted_or_missing_key_is_refused(tmp_path: Path, authority: LocalCa) -> None:
     certificate, _ = authority.issue()
     encrypted, key = authority.issue(passphrase=b"secret")
     for tls in (
@@ -141,8 +144,19 @@ def test_an_encrypted_or_missing_key_is_refused_without_asking(tmp_path: Path, a
         ServerTls(certificate=certificate, key=key),
     ):
         with pytest.raises(InvalidRequestError) as caught:
-            serve(create_witness_app(make_witness()), host="127.0.0.1", port=0, tls=tls)
+            serve(create_witness_app(make_witness()), host="127.0.0.1", port=0, tls=tls, announce=pytest.fail)
         assert caught.value.code is ErrorCode.CONFIG_INVALID
+
+
+def test_a_service_does_not_ask_its_terminal_for_a_passphrase(config: WitnessConfig, authority: LocalCa) -> None:
+    certificate, key = authority.issue(passphrase=b"secret")
+    config = replace(config, certificate=str(certificate), key=str(key))
+    arguments = [sys.executable, "-m", "tests.lib.witness_process", json.dumps(asdict(config))]
+    on_terminal = [sys.executable, "-c", "import pty, sys; pty.spawn(sys.argv[1:])", *arguments]
+    root = Path(__file__).parents[2]
+    done = subprocess.run(on_terminal, cwd=root, stdin=subprocess.DEVNULL, capture_output=True, timeout=60, check=False)
+    assert b"expected a PEM certificate" in done.stdout
+    assert b"pass phrase" not in done.stdout
 
 
 def test_an_address_in_use_is_unavailable() -> None:

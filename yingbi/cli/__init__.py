@@ -3,7 +3,7 @@
 import logging
 import os
 import sys
-from typing import Annotated
+from typing import Annotated, Final
 
 import click
 import typer
@@ -12,9 +12,11 @@ from yingbi import __version__
 from yingbi.cli import anchor, demo, keys, log, verify, witness
 from yingbi.cli.output import fail
 from yingbi.cli.text import t
-from yingbi.errors import ErrorCode, ExitCode, SandboxError, UnavailableError
+from yingbi.errors import ErrorCode, ExitCode, InvalidRequestError, SandboxError, UnavailableError
 
 __all__ = ["app", "main"]
+
+_INTERRUPTED: Final = 130
 
 app = typer.Typer(
     name="yingbi",
@@ -49,38 +51,64 @@ def _callback(
 
 def main() -> None:
     """Run the command line and end the process with its exit code."""
-    logging.basicConfig(
-        level=os.environ.get("YINGBI_LOG_LEVEL", "WARNING"), format="%(levelname)s %(name)s %(message)s"
-    )
     as_json = "--json" in sys.argv
     try:
-        code = app(standalone_mode=False)
-    except typer.Exit as done:
-        code = done.exit_code
+        _set_up_logging()
+        code = app(standalone_mode=False) or 0
+        sys.stdout.flush()
     except (click.exceptions.Abort, KeyboardInterrupt):
-        code = 130
-    except click.ClickException as error:
-        error.show()
-        code = int(ExitCode.USAGE)
-    except SandboxError as error:
+        code = _INTERRUPTED
+    except (SystemExit, BrokenPipeError):
+        # SECURITY: where nobody reads the output any more, click and rich would end with 1, which is a verdict.
+        code = _discard_output()
+    except Exception as error:
         code = _report(error, as_json=as_json)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = int(ExitCode.IO)
-    except OSError as error:
-        code = _report(UnavailableError(ErrorCode.LOG_UNAVAILABLE, f"file error: {error.strerror}"), as_json=as_json)
-    except Exception:
-        # SECURITY: an unforeseen error's text may hold data; it goes to the log, not to the screen.
-        logging.getLogger(__name__).debug("unforeseen error", exc_info=True)
-        code = _report(
-            SandboxError(ErrorCode.INTERNAL, "unforeseen error", hint="YINGBI_LOG_LEVEL=DEBUG shows it"),
-            as_json=as_json,
+    raise SystemExit(int(code))
+
+
+def _set_up_logging() -> None:
+    wanted = os.environ.get("YINGBI_LOG_LEVEL", "WARNING")
+    level = logging.getLevelNamesMapping().get(wanted.upper())
+    if level is None:
+        raise InvalidRequestError(
+            ErrorCode.CONFIG_INVALID, "expected `YINGBI_LOG_LEVEL` as DEBUG, INFO, WARNING, ERROR or CRITICAL"
         )
-    raise SystemExit(code or 0)
+    logging.basicConfig(level=level, format="%(levelname)s %(name)s %(message)s")
 
 
-def _report(error: SandboxError, *, as_json: bool) -> int:
+def _report(error: Exception, *, as_json: bool) -> int:
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):
+        error.show()
+        return int(ExitCode.USAGE)
     try:
-        fail(error, as_json=as_json)
+        fail(_as_ours(error), as_json=as_json)
     except typer.Exit as done:
         return done.exit_code
+
+
+def _as_ours(error: Exception) -> SandboxError:
+    match error:
+        case SandboxError():
+            return error
+        case click.UsageError(ctx=click.Context() as context):
+            hint = f"{context.command_path} --help"
+            return InvalidRequestError(ErrorCode.USAGE, error.format_message().rstrip("."), hint=hint)
+        case click.ClickException():
+            return InvalidRequestError(ErrorCode.USAGE, error.format_message().rstrip("."))
+        case OSError():
+            _discard_output()
+            where = f"file `{error.filename}`" if isinstance(error.filename, str) else "file error"
+            return UnavailableError(ErrorCode.LOG_UNAVAILABLE, f"{where}: {error.strerror or type(error).__name__}")
+        case _:
+            # SECURITY: an unforeseen error's text may hold data; it goes to the log, not to the screen.
+            logging.getLogger(__name__).debug("unforeseen error", exc_info=error)
+            return SandboxError(ErrorCode.INTERNAL, "unforeseen error", hint="YINGBI_LOG_LEVEL=DEBUG shows it")
+
+
+def _discard_output() -> int:
+    """Keep output that nobody takes from failing once more while the interpreter ends."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return int(ExitCode.IO)

@@ -100,7 +100,9 @@ def prove(home: HomeOption = Path(), out: OutFile = None) -> None:
         size = anchor.latest().confirmed.size
         if not size:
             raise NotFoundError(
-                ErrorCode.CHECKPOINT_NOT_FOUND, "no head is confirmed on the chain yet", hint="`yingbi anchor run --once`"
+                ErrorCode.CHECKPOINT_NOT_FOUND,
+                "no head is confirmed on the chain yet",
+                hint="`yingbi anchor run --once`",
             )
         write_bytes(anchor.prove(LogReader(store).signed(size).checkpoint), out)
 
@@ -110,25 +112,12 @@ def _opened(
     home: Path, passphrase: bytes | None, *, is_writing: bool
 ) -> Iterator[tuple["LogHome", "SqlStore", "EvmAnchor"]]:
     loaded = import_home(home)
-    config = loaded.anchor
-    if config is None:
-        raise InvalidRequestError(
-            ErrorCode.CONFIG_INVALID,
-            "`log.toml` has no `[anchor]`",
-            hint="`yingbi anchor deploy` shows what belongs there",
-        )
     with _extra():
-        from ledger.anchor_evm import EvmAccount, EvmAnchor
-    account = EvmAccount.load(config.key, passphrase=_text(passphrase)) if is_writing else None
-    anchor = EvmAnchor(
-        config.rpc,
-        contract=config.contract,
-        chain_id=config.chain_id,
-        origin=loaded.origin,
-        account=account,
-        confirmations=config.confirmations,
-        deployed_at=config.deployed_at,
-    )
+        from ledger.anchor_evm import EvmAccount
+    account = None
+    if is_writing and loaded.anchor is not None:
+        account = EvmAccount.load(loaded.anchor.key, passphrase=_text(passphrase))
+    anchor = loaded.open_anchor(account)
     store = loaded.open_store()
     try:
         yield loaded, store, anchor
@@ -137,7 +126,10 @@ def _opened(
 
 
 def _text(passphrase: bytes | None) -> str | None:
-    return None if passphrase is None else passphrase.decode()
+    try:
+        return None if passphrase is None else passphrase.decode()
+    except UnicodeDecodeError:
+        raise InvalidRequestError(ErrorCode.KEY_MALFORMED, "expected a passphrase in UTF-8") from None
 
 
 @contextmanager

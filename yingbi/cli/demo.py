@@ -1,11 +1,12 @@
 """`yingbi demo`: the main story on one machine, with real processes, TLS, files and an audit that ends in verdicts."""
 
 import json
+import select
 import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -33,7 +34,9 @@ __all__ = ["demo"]
 
 _ORIGIN: Final = "log.futian.example/demo"
 _WITNESSES: Final = ("bank-a", "unit-b")
+_DATABASE: Final = "sqlite:///log.sqlite"
 _START_TIMEOUT_S: Final = 30.0
+_STOP_TIMEOUT_S: Final = 20.0
 
 
 def demo(
@@ -48,21 +51,18 @@ def demo(
         raise missing_extra("hub", error) from error
     console = Console(highlight=False)
     _say(console, "log")
-    home, _ = create_home(place / "log", _ORIGIN)
-    console.print(home.verifiers()[0].encode())
+    home, _ = create_home(place / "log", _ORIGIN, database=_DATABASE)
+    console.print(home.verifiers()[0].encode(), soft_wrap=True)
     authority = LocalCa(place)
     _say(console, "witnesses")
-    with (
-        _witness(place, authority, home, _WITNESSES[0]) as first,
-        _witness(place, authority, home, _WITNESSES[1]) as second,
-    ):
-        _write_policy(home, (first, second))
+    with _run_witnesses(place, authority, home, _WITNESSES) as witnesses:
+        _write_policy(home, witnesses)
         story = Story(SystemClock())
         trust_path = _write_trust(home, story, place)
         _record(console, home, authority, story, place)
     _check(console, home, trust_path, place)
     _try_rollback(console, home, place)
-    console.print(t("demo.done", folder=place))
+    console.print(t("demo.done", folder=place), soft_wrap=True)
 
 
 def _record(console: Console, home: "LogHome", authority: LocalCa, story: Story, place: Path) -> None:
@@ -141,28 +141,50 @@ def _expect(report: Report, verdict: Verdict) -> None:
 
 
 @contextmanager
-def _witness(place: Path, authority: LocalCa, home: "LogHome", name: str) -> Iterator[tuple[str, str, str]]:
-    """Run a witness as a process of its own; yield its name, verifier key and address."""
+def _run_witnesses(
+    place: Path, authority: LocalCa, home: "LogHome", names: tuple[str, ...]
+) -> Iterator[list[tuple[str, str, str]]]:
+    """Run witnesses as processes of their own; yield their names, verifier keys and addresses."""
+    vkeys: list[str] = []
+    processes: list[subprocess.Popen[str]] = []
+    try:
+        for name in names:
+            vkeys.append(_make_witness(place, home, name))
+            processes.append(_start_witness(place, authority, name))
+        yield [
+            (name, vkey, _read_url(name, process)) for name, vkey, process in zip(names, vkeys, processes, strict=True)
+        ]
+    finally:
+        for process in processes:
+            process.terminate()
+        for process in processes:
+            process.communicate(timeout=_STOP_TIMEOUT_S)
+
+
+def _make_witness(place: Path, home: "LogHome", name: str) -> str:
     from ledger.witness_home import create_witness_home
 
-    folder = place / f"witness-{name}"
-    made = create_witness_home(folder, f"{name}.example/witness", [item.encode() for item in home.verifiers()])
-    vkey = made.load_cosigners(SystemClock())[0].verifier.encode()
+    logs = [item.encode() for item in home.verifiers()]
+    made = create_witness_home(place / f"witness-{name}", f"{name}.example/witness", logs)
+    return made.load_cosigners(SystemClock())[0].verifier.encode()
+
+
+def _start_witness(place: Path, authority: LocalCa, name: str) -> "subprocess.Popen[str]":
     certificate, key = authority.issue(name)
-    command = [sys.executable, "-m", "yingbi", "witness", "run", "--witness", str(folder), "--port", "0"]
-    command += ["--tls-cert", str(certificate), "--tls-key", str(key)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603 our own interpreter
-        try:
-            url = process.stdout.readline().strip() if process.stdout else ""
-            if not url:
-                raise UnavailableError(ErrorCode.WITNESS_UNAVAILABLE, f"witness `{name}` did not start")
-            yield name, vkey, url
-        finally:
-            process.terminate()
-            process.wait(_START_TIMEOUT_S)
+    command = [sys.executable, "-m", "yingbi", "witness", "run", "--port", "0"]
+    command += ["--witness", str(place / f"witness-{name}"), "--tls-cert", str(certificate), "--tls-key", str(key)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)  # noqa: S603 our own interpreter
 
 
-def _write_policy(home: "LogHome", witnesses: tuple[tuple[str, str, str], ...]) -> None:
+def _read_url(name: str, process: "subprocess.Popen[str]") -> str:
+    is_ready = process.stdout is not None and select.select([process.stdout], [], [], _START_TIMEOUT_S)[0]
+    url = process.stdout.readline().strip() if process.stdout is not None and is_ready else ""
+    if not url:
+        raise UnavailableError(ErrorCode.WITNESS_UNAVAILABLE, f"witness `{name}` did not start")
+    return url
+
+
+def _write_policy(home: "LogHome", witnesses: Sequence[tuple[str, str, str]]) -> None:
     lines = [f"log {verifier.encode()}" for verifier in home.verifiers()]
     lines += [f"witness {name} {vkey} {url}" for name, vkey, url in witnesses]
     lines += [f"group both all {' '.join(name for name, _, _ in witnesses)}", "quorum both", ""]

@@ -77,9 +77,17 @@ def _show(key: SigningKey, path: Path, *, as_json: bool) -> None:
 
 def _load_object(data: bytes) -> dict[str, object]:
     try:
-        value = json.loads(data)
+        value = json.loads(data, object_pairs_hook=_refuse_duplicates)
     except (ValueError, RecursionError):
         value = None
     if not isinstance(value, dict):
         raise InvalidRequestError(ErrorCode.JSON_MALFORMED, "expected a JSON object in UTF-8")
+    return value
+
+
+def _refuse_duplicates(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    # SECURITY: of two members with one name a reader sees one and a signature might cover the other.
+    value = dict(pairs)
+    if len(value) != len(pairs):
+        raise InvalidRequestError(ErrorCode.JSON_MALFORMED, "expected each member once in an object")
     return value

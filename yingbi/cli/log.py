@@ -4,6 +4,7 @@ import base64
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -23,11 +24,11 @@ from yingbi.cli.output import (
 from yingbi.cli.reports import show_report
 from yingbi.cli.sources import is_address, read_address
 from yingbi.cli.text import t
-from yingbi.cli.verify import MaxAge, Origin, Since, Skew, Statements, Trust, Workers, make_terms
+from yingbi.cli.verify import MaxAge, Origin, Since, Skew, Statements, Trust, Workers, load_trust_file, make_terms
 from yingbi.clock import SystemClock
-from yingbi.errors import ErrorCode, InvalidRequestError
+from yingbi.errors import ErrorCode, InvalidRequestError, NotFoundError
 from yingbi.statement import parse_statement
-from yingbi.verify import Source, audit_log, load_trust
+from yingbi.verify import Source, audit_log
 
 if TYPE_CHECKING:
     from ledger.cosigning import CosignatureSource
@@ -168,15 +169,14 @@ def audit(
     terms = make_terms(max_age_s, skew_s, origin)
     if source is not None and trust_file is None:
         raise InvalidRequestError(ErrorCode.USAGE, "expected `--trust FILE` for a log that is not one's own")
-    trust_path = trust_file or import_home(home).policy_path
-    trust = load_trust(read_file(trust_path))
+    trust = load_trust_file(trust_file or import_home(home).policy_path)
     with _audited(source, home, ca_file) as read, progress_bar(t("log.audit.progress")) as progress:
         report = audit_log(
             read,
             trust,
             since=read_file(since) if since else None,
             statements=statements,
-            workers=workers or 1,
+            workers=workers,
             progress=progress,
             **terms,
         )
@@ -307,13 +307,20 @@ def _cosignatures(loaded: "LogHome", ca_file: Path | None) -> Iterator["Cosignat
 def _audited(source: str | None, home: Path, ca_file: Path | None) -> Iterator[Source | Path]:
     if source is None:
         with _open_store(home) as store:
-            from ledger.publish import read_published
-
-            yield lambda path: read_published(store, path)
+            yield partial(_read_own, store)
     elif is_address(source):
         yield read_address(source, ca_file)
     else:
         yield Path(source)
+
+
+def _read_own(store: "SqlStore", path: str) -> bytes:
+    from ledger.publish import read_published
+
+    try:
+        return read_published(store, path)
+    except NotFoundError as error:
+        raise LookupError(path) from error  # for the audit to list as missing
 
 
 def _announce(url: str) -> None:

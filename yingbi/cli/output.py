@@ -21,6 +21,7 @@ __all__ = [
     "OutFile",
     "fail",
     "missing_extra",
+    "printable",
     "progress_bar",
     "read_file",
     "show_fields",
@@ -39,36 +40,41 @@ OutFile = Annotated[Path | None, typer.Option("--out", "-o", help=t("option.out"
 def show_fields(title: str, fields: Mapping[str, object], *, as_json: bool) -> None:
     """Show one thing: its fields under `title`, or as a JSON object."""
     if as_json:
-        typer.echo(json.dumps(fields, ensure_ascii=False))
+        typer.echo(json.dumps(fields))
         return
     table = Table(title=title, show_header=False, title_justify="left")
     for name, value in fields.items():
-        table.add_row(
-            Text(t(f"field.{name}"), style="bold"), Text("—" if value is None else str(value), overflow="fold")
-        )
+        table.add_row(Text(t(f"field.{name}"), style="bold"), Text(_show(value), overflow="fold"))
     _STDOUT.print(table)
 
 
 def show_rows(title: str, names: Sequence[str], rows: Sequence[Sequence[object]], *, as_json: bool) -> None:
     """Show many things of a kind as a table, or as a JSON array of objects."""
     if as_json:
-        typer.echo(json.dumps([dict(zip(names, row, strict=True)) for row in rows], ensure_ascii=False))
+        typer.echo(json.dumps([dict(zip(names, row, strict=True)) for row in rows]))
         return
     table = Table(title=title, title_justify="left")
     for name in names:
         table.add_column(t(f"field.{name}"), overflow="fold")
     for row in rows:
-        table.add_row(*(Text("—" if value is None else str(value), overflow="fold") for value in row))
+        table.add_row(*(Text(_show(value), overflow="fold") for value in row))
     _STDOUT.print(table)
 
 
 def write_bytes(data: bytes, path: Path | None) -> None:
-    """Write a result to `path`, or to standard output."""
+    """Write a result to `path`, or to standard output.
+
+    Raises:
+        InvalidRequestError: the file cannot be written.
+    """
     if path is None:
         sys.stdout.buffer.write(data)
         sys.stdout.buffer.flush()
-    else:
+        return
+    try:
         path.write_bytes(data)
+    except OSError as error:
+        raise InvalidRequestError(ErrorCode.USAGE, f"file `{path}` cannot be written: {error.strerror}") from error
 
 
 def read_file(path: Path) -> bytes:
@@ -103,12 +109,20 @@ def fail(error: SandboxError, *, as_json: bool = False) -> NoReturn:
     """Say what was wrong and what would work, and end with the error's exit code."""
     if as_json:
         body = {"code": error.code.value, "title": error.spec.title, "message": error.message, "hint": error.hint}
-        typer.echo(json.dumps(body, ensure_ascii=False), err=True)
+        typer.echo(json.dumps(body), err=True)
     else:
-        _STDERR.print(Text.assemble((f"{t('word.error')} ", "bold red"), (f"{error.code} ", "bold"), error.message))
+        line = Text.assemble((f"{t('word.error')} ", "bold red"), (f"{error.code} ", "bold"), printable(error.message))
+        _STDERR.print(line, soft_wrap=True)
         if error.hint:
-            _STDERR.print(Text.assemble((f"{t('word.hint')} ", "bold"), error.hint))
+            hint = Text.assemble((f"{t('word.hint')} ", "bold"), printable(error.hint))
+            _STDERR.print(hint, soft_wrap=True)
     raise typer.Exit(int(error.spec.exit_code))
+
+
+def printable(text: str) -> str:
+    """Return `text` as one line without characters that a terminal would interpret or could not show."""
+    # SECURITY: texts may quote what somebody else wrote: a file's name, an origin.
+    return "".join(char if char.isprintable() else "?" for char in text)
 
 
 def missing_extra(extra: str, error: ImportError) -> UnavailableError:
@@ -119,3 +133,7 @@ def missing_extra(extra: str, error: ImportError) -> UnavailableError:
         hint=f"pip install 'yingbi[{extra}]'",
         detail=error.name,
     )
+
+
+def _show(value: object) -> str:
+    return "—" if value is None else "\n".join(printable(line) for line in str(value).split("\n"))

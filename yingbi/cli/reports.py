@@ -4,6 +4,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from yingbi.cli.output import printable
 from yingbi.cli.text import t
 from yingbi.verify import Outcome, Report, Verdict
 
@@ -25,7 +26,7 @@ _MARKS = {
 
 def show_report(report: Report, *, as_json: bool) -> None:
     """Show a report: the verdict and what it means, then every check; or as JSON."""
-    console = Console(highlight=False)
+    console = Console(highlight=False, emoji=False)
     if as_json:
         console.file.write(report.to_json() + "\n")
         return
@@ -45,9 +46,9 @@ def show_report(report: Report, *, as_json: bool) -> None:
         console.print(t("verify.good_size", size=report.good_size))
     for number, head in enumerate(report.heads, 1):
         console.print(t("verify.head", number=number))
-        console.print("\n".join(f"  {_clean(line)}" for line in head.splitlines()))
+        console.print("\n".join(f"  {_clean(line)}" for line in head.splitlines()), soft_wrap=True)
 
 
 def _clean(text: str) -> str:
     # SECURITY: texts may quote what an attacker wrote; neither control characters nor markup reach the terminal.
-    return escape("".join(char if char.isprintable() else "?" for char in text))
+    return escape(printable(text))

@@ -1,10 +1,10 @@
 """Where an audit reads a log from: its own folder, an exported folder, or an address."""
 
 import ipaddress
+import ssl
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
-from urllib.parse import urlsplit
 
 import httpx
 
@@ -14,6 +14,7 @@ __all__ = ["Read", "is_address", "read_address"]
 
 _MAX_BYTES: Final = 20 << 20
 _TIMEOUT_S: Final = 20.0
+_HEADERS: Final = {"accept-encoding": "identity"}
 
 Read = Callable[[str], bytes]
 """Returns the bytes at a path of C2SP tlog-tiles; `LookupError` when there are none."""
@@ -28,37 +29,50 @@ def read_address(url: str, ca_file: Path | None = None) -> Read:
     """Return a reader of the log at `url`.
 
     Raises:
+        InvalidRequestError: not an address, or a file without certificates.
         RefusedError: the address is not loopback and has no TLS.
     """
-    parts = urlsplit(url)
-    if parts.scheme != "https" and not _is_loopback(parts.hostname or ""):
-        raise RefusedError(
-            ErrorCode.INSECURE_TRANSPORT, "expected an https address", hint="http is for this machine only"
-        )
+    base = _check_address(url)
     try:
-        client = httpx.Client(verify=str(ca_file) if ca_file else True, timeout=_TIMEOUT_S)
-    except OSError as error:
-        raise InvalidRequestError(ErrorCode.CONFIG_INVALID, "CA file cannot be read") from error
-    base = url.rstrip("/")
+        context = ssl.create_default_context(cafile=ca_file)
+    except (OSError, ValueError):
+        raise InvalidRequestError(ErrorCode.CONFIG_INVALID, "expected a PEM file of certificates") from None
+    # What goes to this machine in clear does not take the way over a proxy.
+    client = httpx.Client(verify=context, timeout=_TIMEOUT_S, trust_env=base.startswith("https:"))
 
     def read(path: str) -> bytes:
         try:
-            with client.stream("GET", f"{base}/{path}") as response:
+            with client.stream("GET", f"{base}/{path}", headers=_HEADERS) as response:
                 if response.status_code == httpx.codes.NOT_FOUND:
                     raise LookupError(path)
                 response.raise_for_status()
                 return _read_bounded(response)
-        except httpx.HTTPError as error:
+        except (httpx.HTTPError, OSError) as error:
             raise UnavailableError(
                 ErrorCode.LOG_UNAVAILABLE, f"log at `{base}` does not answer `{path}`", detail=type(error).__name__
-            ) from error
+            ) from None
 
     return read
 
 
+def _check_address(url: str) -> str:
+    try:
+        parsed = httpx.URL(url)
+    except httpx.InvalidURL:
+        parsed = httpx.URL()
+    if not parsed.host or parsed.userinfo or "?" in url or "#" in url:
+        # SECURITY: the address may hold a password, so it is not repeated.
+        raise InvalidRequestError(ErrorCode.USAGE, "expected an address such as `https://log.futian.example/2026`")
+    if parsed.scheme != "https" and not _is_loopback(parsed.host):
+        raise RefusedError(
+            ErrorCode.INSECURE_TRANSPORT, "expected an https address", hint="http is for this machine only"
+        )
+    return url.rstrip("/")
+
+
 def _read_bounded(response: httpx.Response) -> bytes:
     data = bytearray()
-    for chunk in response.iter_bytes():
+    for chunk in response.iter_raw():  # SECURITY: nothing unpacks itself
         data += chunk
         if len(data) > _MAX_BYTES:
             raise LookupError("file is too large")

@@ -1,7 +1,7 @@
 """What the command line says, in Chinese and English, from catalogues.
 
 The language is `YINGBI_LANG` (`en` or `zh`), else that of the locale (`LC_ALL`, `LC_MESSAGES`, `LANG`), else English.
-Error messages of the library are English and stay so: they are part of its interface; their titles are translated.
+Error messages of the library are English and stay so: they are part of its interface.
 """
 
 import json

@@ -87,7 +87,7 @@ def verify(
         with progress_bar(t("log.audit.progress")) as progress:
             old = read_file(since) if since else None
             report = audit_log(
-                path, trust, since=old, statements=statements, workers=workers or 1, progress=progress, **terms
+                path, trust, since=old, statements=statements, workers=workers, progress=progress, **terms
             )
     else:
         others = {name: read_file(file) for name, file in (("entry", entry), ("checkpoint", checkpoint)) if file}

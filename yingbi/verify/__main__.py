@@ -5,7 +5,6 @@ Exit codes 0 to 3 are verdicts (verification.md). A command, file or trust file 
 """
 
 import argparse
-import os
 import re
 import sys
 from collections.abc import Sequence
@@ -90,13 +89,11 @@ def _parser() -> argparse.ArgumentParser:
         "--trust", type=Path, required=True, help="trust file: C2SP tlog-policy, or JSON that carries one"
     )
     common.add_argument("--origin", help="the log that is expected (default: any log of the trust file)")
-    common.add_argument("--max-age", type=_seconds, metavar="SECONDS", help="greatest age of the newest cosignature")
+    common.add_argument("--max-age", type=_number, metavar="SECONDS", help="greatest age of the newest cosignature")
     common.add_argument(
-        "--skew", type=_seconds, default=300, metavar="SECONDS", help="tolerated difference of clocks (300)"
+        "--skew", type=_number, default=300, metavar="SECONDS", help="tolerated difference of clocks (300)"
     )
-    common.add_argument(
-        "--now", type=_time, default=datetime.now(UTC), help="time to judge by (default: this machine's)"
-    )
+    common.add_argument("--now", type=_time, default=datetime.now(UTC), help="time to judge by (default: now)")
     common.add_argument("--json", action="store_true", help="write the report as JSON")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=_Parser)
     receipt = commands.add_parser("receipt", parents=[common], help="a receipt (.tlog-proof) with its entry")
@@ -104,9 +101,7 @@ def _parser() -> argparse.ArgumentParser:
     receipt.add_argument("--entry", type=Path, help="the bytes of the entry")
     checkpoint = commands.add_parser("checkpoint", parents=[common], help="a signed checkpoint")
     checkpoint.add_argument("checkpoint", type=Path)
-    consistency = commands.add_parser(
-        "consistency", parents=[common], help="two checkpoints and the proof between them"
-    )
+    consistency = commands.add_parser("consistency", parents=[common], help="two checkpoints and their proof")
     for name in ("old", "new", "proof"):
         consistency.add_argument(name, type=Path)
     log = commands.add_parser("log", parents=[common], help="a whole log, exported to a folder")
@@ -114,13 +109,11 @@ def _parser() -> argparse.ArgumentParser:
     log.add_argument("--since", type=Path, help="an older checkpoint that the log must still begin with")
     for command in (receipt, log):
         command.add_argument("--no-statements", action="store_true", help="leave out the signatures of statements")
-    log.add_argument(
-        "--workers", type=_seconds, default=os.cpu_count() or 1, help="processes (default: one a processor)"
-    )
+    log.add_argument("--workers", type=_number, default=0, help="processes (default: as many as the log is worth)")
     return parser
 
 
-def _seconds(text: str) -> int:
+def _number(text: str) -> int:
     if not re.fullmatch("[0-9]{1,10}", text):
         raise argparse.ArgumentTypeError("expected a whole number from 0 on")
     return int(text)

@@ -4,6 +4,7 @@ Bundles stream through workers, which do all that concerns single entries; the p
 links between bundles, key entries, upper tiles, roots. It holds the tree's right edge and the keys, never the entries.
 """
 
+import os
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
@@ -34,11 +35,12 @@ from yingbi.verify.statement import StatementError
 from yingbi.verify.strict import format_time
 from yingbi.verify.trust import Trust
 
-__all__ = ["Progress", "audit_log"]
+__all__ = ["Progress", "audit_log", "choose_workers"]
 
 Progress = Callable[[int, int], None]
 """Is told how many entries are done, of how many; each pass over the log counts."""
 
+_WORTH_PROCESSES: Final = 2048  # below, starting them takes longer than the audit
 _ENTRY_CHECKS: Final = (Name.ENTRIES, Name.CHAIN, Name.TIMES, Name.TILES)
 _HELD: Final = {
     Name.ENTRIES: "well formed and in sequence",
@@ -76,7 +78,7 @@ def audit_log(
         skew_s: tolerated difference between clocks.
         origin: the log that is expected; any trusted one otherwise.
         statements: whether signatures of statements are checked (needs `statement_roots`).
-        workers: number of processes; 1 stays in this one.
+        workers: number of processes; 1 stays in this one, 0 takes all cores if the log is worth it.
         progress: told after each bundle.
     """
     terms = make_terms(now, skew_s, max_age_s, origin)
@@ -91,6 +93,7 @@ def audit_log(
         return Report(checks=(*head.checks, *rest), about=head.about)
     keyring = Keyring(trust.statement_roots) if statements and trust.statement_roots else None
     walk = _Walk(files, head.checkpoint, _bounds(head, old, terms), keyring, progress)
+    workers = choose_workers(workers, head.checkpoint.size)
     walk.scan(workers)
     chain = walk.log_keys.chain
     if set(chain) & set(trust.policy.logs[head.checkpoint.origin]):
@@ -110,6 +113,11 @@ def audit_log(
     contradicts = history.finding in (Finding.ROLLBACK, Finding.SPLIT_VIEW)
     heads = tuple(item.data.decode(errors="replace") for item in (old, head) if item is not None and contradicts)
     return Report(checks=checks, about=head.about, good_size=_good_size(checks, head, old), heads=heads)
+
+
+def choose_workers(asked: int, size: int) -> int:
+    """Return how many processes to use for a log of this size; 0 asked for leaves the choice."""
+    return asked or (1 if size < _WORTH_PROCESSES else os.cpu_count() or 1)
 
 
 class _Walk:

@@ -44,6 +44,7 @@ BROKEN_TEXTS = {
     "an empty line before": f"\nlog.example\n5\n{ROOT}\n",
     "an empty line after": f"log.example\n5\n{ROOT}\n\n",
     "an extension line": f"log.example\n5\n{ROOT}\nextension\n",
+    "an extension line without newline": f"log.example\n5\n{ROOT}\nextension",
     "two extension lines": f"log.example\n5\n{ROOT}\none\ntwo\n",
     "carriage returns": f"log.example\r\n5\r\n{ROOT}\r\n",
     "a carriage return in the origin": f"log.example\r\n5\n{ROOT}\n",
@@ -110,8 +111,14 @@ def test_decimals_round_trip(number: int) -> None:
     assert parse_decimal(str(number)) == number
 
 
+@pytest.mark.parametrize("text", ["", str(2**53), "9" * 16, "9" * 17, "-0", "00", "1\n"])
+def test_what_is_no_decimal_or_too_large(text: str) -> None:
+    with pytest.raises(InvalidRequestError) as caught:
+        parse_decimal(text)
+    assert caught.value.code is ErrorCode.CHECKPOINT_MALFORMED
+
+
 @given(st.text(max_size=20))
-@example(str(2**53))
 @example("0" * 17)
 @example("5\n")
 def test_a_decimal_has_one_spelling(text: str) -> None:

@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC
 from typing import Any
 
@@ -113,20 +114,23 @@ def test_the_largest_statement_fits_into_an_entry() -> None:
     assert MAX_ENVELOPE_BYTES + overhead <= MAX_ENTRY_BYTES
 
 
+def _padded(size: int) -> bytes:
+    """Encode an entry of `size` bytes around an envelope that nobody parsed."""
+    empty = replace(STATEMENT, envelope=b"")
+    room = size - len(encode_entry(seq=0, prev=PREV, time=TIME, statement=empty))
+    return encode_entry(seq=0, prev=PREV, time=TIME, statement=replace(STATEMENT, envelope=b" " * room))
+
+
 def test_an_entry_has_at_most_16384_bytes() -> None:
     assert MAX_ENTRY_BYTES == 16_384
+    assert len(_padded(MAX_ENTRY_BYTES)) == MAX_ENTRY_BYTES
     with pytest.raises(InvalidRequestError) as caught:
-        parse_entry(ENTRY + b" " * MAX_ENTRY_BYTES)
+        _padded(MAX_ENTRY_BYTES + 1)
     assert caught.value.code is ErrorCode.ENTRY_TOO_LARGE
-    huge = Statement(
-        envelope=b"{}" + b" " * MAX_ENTRY_BYTES,
-        payload_bytes=STATEMENT.payload_bytes,
-        payload=STATEMENT.payload,
-        signatures=STATEMENT.signatures,
-    )
-    with pytest.raises(InvalidRequestError) as caught:
-        encode_entry(seq=0, prev=PREV, time=TIME, statement=huge)
-    assert caught.value.code is ErrorCode.ENTRY_TOO_LARGE
+    for size, code in ((MAX_ENTRY_BYTES, ErrorCode.JSON_MALFORMED), (MAX_ENTRY_BYTES + 1, ErrorCode.ENTRY_TOO_LARGE)):
+        with pytest.raises(InvalidRequestError) as caught:
+            parse_entry(b" " * size)
+        assert caught.value.code is code
 
 
 # What is no entry
@@ -134,7 +138,9 @@ def test_an_entry_has_at_most_16384_bytes() -> None:
 
 def _broken() -> Iterator[tuple[str, bytes]]:
     yield "nothing", b""
-    yield "no object", b"[]"
+    yield "a list", b"[]"
+    yield "a number", b"5"
+    yield "null", b"null"
     yield "no UTF-8", ENTRY.replace(b"job", b"j\xffb")
     yield "a newline after", ENTRY + b"\n"
     yield "spaces", json.dumps(_object(), sort_keys=True).encode()

@@ -1,5 +1,6 @@
 """Audits of whole honest logs: every size, every older checkpoint, every way to read. Attacks are in tests/attack."""
 
+import os
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -8,6 +9,7 @@ import pytest
 
 from tests.lib.mini_log import NOW, NOW_S, START, START_S, MiniLog, log_key, signer, witness
 from yingbi.verify import Check, Finding, Name, Outcome, Report, Verdict, audit_log, load_trust
+from yingbi.verify.audit import choose_workers
 
 W = witness("w1")
 ROOT, BANK = signer("root", ""), signer("bank-a")
@@ -60,6 +62,13 @@ def test_folders_and_processes_give_the_same_report(tmp_path: Path, workers: int
     from_folder = audit_log(write(FILES, tmp_path), TRUST, now=NOW, since=LOG.checkpoint(300), workers=workers)
     assert from_folder == from_memory
     assert from_folder.verdict is Verdict.VERIFIED
+
+
+def test_a_log_that_is_worth_it_gets_processes() -> None:
+    assert choose_workers(0, 2047) == 1
+    assert choose_workers(0, 2048) == (os.cpu_count() or 1)
+    assert (choose_workers(3, 1), choose_workers(1, 10**9)) == (3, 1)
+    assert audit_log(FILES.__getitem__, TRUST, now=NOW, workers=0).verdict is Verdict.VERIFIED
 
 
 def test_processes_find_the_first_of_several_faults() -> None:

@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
+from tests.lib.examples import minimal_payload
 from tests.lib.mini_log import MiniLog, b64, canonical, make_envelope, make_payload, signer
+from yingbi.events import EntryType
 from yingbi.verify.entry import MAX_ENTRY_BYTES, genesis, parse_entry, split_bundle
 from yingbi.verify.strict import Malformed
 
@@ -198,3 +200,11 @@ def test_bundles_that_end_early_are_refused(data: bytes, count: int) -> None:
 def test_bundles_that_go_on_are_refused_where_they_must_not() -> None:
     with pytest.raises(Malformed, match="nothing after"):
         list(split_bundle(bundle_of(b"a", b"b"), 1, exact=True))
+
+
+@pytest.mark.parametrize("entry_type", sorted(EntryType))
+def test_statements_that_the_kernel_makes_are_read(entry_type: EntryType) -> None:
+    payload = minimal_payload(entry_type)
+    log = MiniLog()
+    log.append(str(entry_type), envelope=make_envelope(payload, [signer("a")]))
+    assert parse_entry(log.entries[0]).payload == payload

@@ -299,6 +299,14 @@ def test_32_levels_are_encoded_and_33_are_not() -> None:
         canonical_bytes({"a": value})
 
 
+@pytest.mark.parametrize(("start", "end"), [(b"[", b"]"), (b'{"a":', b"}")])
+@pytest.mark.parametrize("inside", [b"1", '"é"'.encode(), b'"\\n"', b"true"])
+def test_levels_are_counted_alike_when_parsing(start: bytes, end: bytes, inside: bytes) -> None:
+    deepest = start * MAX_DEPTH + inside + end * MAX_DEPTH
+    assert canonical_bytes(parse_canonical(deepest, max_bytes=BIG)) == deepest
+    _refuse(start * 2 + deepest + end * 2)
+
+
 def test_errors_show_no_value() -> None:
     for value in ({"a": 3.14159}, {"Alice": {"é": "Alice"}}, [10**30, "Alice"]):
         with pytest.raises(InvalidRequestError) as caught:

@@ -253,6 +253,19 @@ def test_a_saved_key_is_loaded_again_and_only_its_owner_reads_it(tmp_path: Path)
     assert load_signing_key(path).sign(b"message") == KEY.sign(b"message")
 
 
+def test_a_saved_key_and_its_folder_are_on_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: list[tuple[str, int]] = []
+
+    def fsync(handle: int) -> None:
+        path = os.readlink(f"/proc/self/fd/{handle}")
+        synced.append((path, os.fstat(handle).st_size if os.path.isfile(path) else 0))
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    path = tmp_path / "key.pem"
+    save_signing_key(KEY, path)
+    assert synced == [(str(path), len(KEY.to_pem())), (str(tmp_path), 0)]
+
+
 def test_a_key_is_never_overwritten(tmp_path: Path) -> None:
     path = tmp_path / "key.pem"
     save_signing_key(KEY, path)
