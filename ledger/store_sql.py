@@ -92,7 +92,7 @@ class SqlStore:
         parsed = _parse_url(url)
         _touch_private(parsed)
         writer = _make_engine(parsed, is_writer=True)
-        with _translated(), writer.begin() as connection:
+        with _disposed_on_error(writer), _translated(), writer.begin() as connection:
             if inspect(connection).has_table(LOG.name):
                 raise ConflictError(ErrorCode.LOG_EXISTS, "the database holds a log already")
             upgrade(connection)
@@ -112,7 +112,7 @@ class SqlStore:
         parsed = _parse_url(url)
         _check_exists(parsed)
         engine = _make_engine(parsed, is_writer=False)
-        with _translated(), engine.connect() as connection:
+        with _disposed_on_error(engine), _translated(), engine.connect() as connection:
             if not inspect(connection).has_table(LOG.name):
                 raise NotFoundError(ErrorCode.LOG_NOT_FOUND, "the database holds no log")
             revision = connection.execute(text(f"select version_num from {VERSION_TABLE}")).scalar_one()  # noqa: S608 a constant
@@ -493,6 +493,15 @@ def _lock_session(connection: Connection) -> None:
             raise _busy()
         sleep(_LOCK_POLL_S)
     connection.commit()
+
+
+@contextmanager
+def _disposed_on_error(engine: Engine) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        engine.dispose()
+        raise
 
 
 @contextmanager

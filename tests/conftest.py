@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.lib.databases import StoreMaker, store_makers
+from tests.lib.databases import StoreMaker, stop_postgres, store_makers
 from yingbi.clock import FixedClock
 from yingbi.keys import SigningKey
 
@@ -26,9 +26,11 @@ def key() -> SigningKey:
 
 
 @pytest.fixture(scope="session")
-def postgres_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def postgres_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Where this test process keeps its PostgreSQL server's files; short, because its socket's path must be."""
-    return tmp_path_factory.mktemp("pg")
+    folder = tmp_path_factory.mktemp("pg")
+    yield folder
+    stop_postgres(folder)
 
 
 @pytest.fixture

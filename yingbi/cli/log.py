@@ -217,7 +217,7 @@ def rotate_key(
         from ledger.rotation import begin_rotation, finish_rotation
     run = begin_rotation if phase is RotationPhase.BEGIN else finish_rotation
     passphrase = read_passphrase(passphrase_file)
-    with _cosignatures(loaded, ca_file) as cosignatures:
+    with _cosignatures(loaded, ca_file) as cosignatures, _extra("chain"):
         vkeys = run(loaded, SystemClock(), passphrase=passphrase, cosignatures=cosignatures)
     show_rows(t("log.rotate.title"), ("vkey",), [(vkey,) for vkey in vkeys], as_json=as_json)
 
@@ -261,11 +261,11 @@ def import_home(folder: Path) -> "LogHome":
 
 
 @contextmanager
-def _extra() -> Iterator[None]:
+def _extra(name: str = "hub") -> Iterator[None]:
     try:
         yield
     except ImportError as error:
-        raise missing_extra("hub", error) from error
+        raise missing_extra(name, error) from error
 
 
 @contextmanager
@@ -283,7 +283,8 @@ def _open_log(
 ) -> Iterator[tuple["Log", "SqlStore"]]:
     passphrase = read_passphrase(passphrase_file)
     with _cosignatures(loaded, ca_file) as cosignatures:
-        log, store = loaded.open_log(SystemClock(), passphrase=passphrase, cosignatures=cosignatures)
+        with _extra("chain"):  # where an anchor is configured, the log is compared with it
+            log, store = loaded.open_log(SystemClock(), passphrase=passphrase, cosignatures=cosignatures)
         try:
             with log:
                 yield log, store

@@ -1,7 +1,7 @@
 """`python -m yingbi.verify`: the verifier on the command line, with nothing but the standard library around it.
 
 Exit codes 0 to 3 are verdicts (verification.md). A command, file or trust file that cannot be used gives 64, 65, 66 or
-78 (BSD sysexits), a defect of the verifier 70: none of these is a verdict.
+78 (BSD sysexits), a report that cannot be written 74, a defect of the verifier 70: none of these is a verdict.
 """
 
 import argparse
@@ -30,6 +30,7 @@ _USAGE: Final = 64
 _DATA: Final = 65
 _NO_INPUT: Final = 66
 _INTERNAL: Final = 70
+_IO: Final = 74
 _CONFIG: Final = 78
 _MAX_FILE_BYTES: Final = 2**21
 
@@ -53,7 +54,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _complain(_DATA, str(error))
     except Exception as error:  # SECURITY: a defect must not look like the verdict that Python's exit code 1 would be
         return _complain(_INTERNAL, f"internal error ({type(error).__name__}): nothing was verified")
-    sys.stdout.write(report.to_json() + "\n" if options.json else report.to_text())
+    try:
+        _write(report.to_json() + "\n" if options.json else report.to_text())
+    except OSError:
+        return _complain(_IO, "the report cannot be written")
     return report.exit_code
 
 
@@ -127,6 +131,12 @@ def _time(text: str) -> datetime:
 def _read(path: Path) -> bytes:
     with path.open("rb") as file:
         return file.read(_MAX_FILE_BYTES)
+
+
+def _write(text: str) -> None:
+    encoding = sys.stdout.encoding or "ascii"
+    sys.stdout.write(text.encode(encoding, "backslashreplace").decode(encoding))
+    sys.stdout.flush()
 
 
 def _show(done: int, total: int) -> None:

@@ -307,10 +307,14 @@ def test_everything_can_be_elsewhere(home: LogHome, tmp_path: Path, clock: Fixed
         (home.folder / name).rename(away / name)
     (home.folder / "log.toml").write_text(
         f'{LINE}keys = ["{away}/log-key.pem"]\nhigh_water = "../away/high-water"\npolicy = "{away}/policy.txt"\n'
-        f"{ANCHOR}"
     )
+    assert append(load_home(home.folder), clock) == 1
+
+
+def test_an_anchor_is_configured_with_what_is_needed(home: LogHome) -> None:
+    with (home.folder / "log.toml").open("a") as file:
+        file.write(ANCHOR)
     moved = load_home(home.folder)
-    assert append(moved, clock) == 1
     assert moved.anchor is not None
     assert (moved.anchor.chain_id, moved.anchor.confirmations, moved.anchor.deployed_at) == (1, 12, 0)
     assert moved.anchor.key == home.folder / "k.json"

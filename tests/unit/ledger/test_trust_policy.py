@@ -219,6 +219,10 @@ def test_the_last_newline_may_be_missing() -> None:
     assert _parse("quorum none") == _parse("quorum none\n")
 
 
+def test_4096_lines_are_taken() -> None:
+    assert _parse("\n" * 4094 + "quorum none\n").quorum == "none"
+
+
 def test_a_hash_sign_inside_of_a_line_is_no_comment() -> None:
     assert _parse(f"witness w#1 {VKEY['X1']}\nquorum w#1\n").witnesses[0].name == "w#1"
     with pytest.raises(InvalidRequestError):

@@ -1,6 +1,8 @@
 """The command line: exit codes are verdicts, and only verdicts are 0 to 3."""
 
+import contextlib
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -35,10 +37,11 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def python(*arguments: str) -> subprocess.CompletedProcess[str]:
+def python(*arguments: str, environment: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
     """Run Python where the package can be imported, whether it is installed or not."""
     root = Path(yingbi.__file__).parents[1]
-    return subprocess.run([sys.executable, *arguments], cwd=root, capture_output=True, text=True, check=False)
+    command = [sys.executable, *arguments]
+    return subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, check=False)
 
 
 def run(folder: Path, *arguments: str) -> int:
@@ -134,6 +137,28 @@ def test_python_m(folder: Path) -> None:
     trust = str(folder / "trust.json")
     done = python("-m", "yingbi.verify", "log", str(folder), "--trust", trust, "--now", NOW_TEXT, "--workers", "2")
     assert (done.returncode, done.stdout.split("\n")[0], done.stderr) == (0, "VERIFIED", "")
+
+
+def test_a_terminal_that_cannot_show_everything_gets_the_verdict(folder: Path) -> None:
+    """The signed heads of a rollback hold an em dash; failing to print it must not change the exit code."""
+    arguments = ["consistency", *(str(folder / name) for name in ("checkpoint", "old", "proof"))]
+    arguments += ["--trust", str(folder / "trust.json"), "--now", NOW_TEXT]
+    done = python("-m", "yingbi.verify", *arguments, environment={**os.environ, "PYTHONIOENCODING": "ascii"})
+    assert (done.returncode, done.stderr) == (1, "")
+    assert "\\u2014 log.example/futian" in done.stdout
+
+
+def test_a_report_that_cannot_be_written_is_not_a_verdict(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with Path("/dev/full").open("w", buffering=1) as full:
+        monkeypatch.setattr(sys, "stdout", full)
+        code = run(folder, "checkpoint", "@old")
+        monkeypatch.undo()
+        with contextlib.suppress(OSError):
+            full.close()
+    assert code == 74
+    assert "cannot be written" in capsys.readouterr().err
 
 
 def test_roots_named_in_the_trust_file_are_used(folder: Path) -> None:

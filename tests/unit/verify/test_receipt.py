@@ -110,6 +110,12 @@ def test_the_age_is_that_of_the_newest_cosignature() -> None:
     assert check_of(verify(receipt), Name.AGE).outcome is Outcome.NOT_CHECKED
 
 
+def test_every_kind_of_cosignature_tells_the_age() -> None:
+    for key in W:
+        report = verify(LOG.receipt(7, cosign=[(key, NOW_S - 5)]), max_age_s=5)
+        assert check_of(report, Name.AGE).outcome is Outcome.PASSED
+
+
 def test_without_any_time_the_age_is_missing() -> None:
     for cosign in ([], [(W[2], 0)]):
         report = verify(LOG.receipt(7, cosign=cosign), max_age_s=10**9)
