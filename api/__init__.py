@@ -1,1 +1,4 @@
-"""The hub. Nothing is here yet; see docs/architecture.md for what comes."""
+"""The hub.
+
+Nothing is here yet; docs/architecture.md says what comes.
+"""

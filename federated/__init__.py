@@ -1,1 +1,4 @@
-"""Joint computing across parties. Nothing is here yet; see docs/architecture.md for what comes."""
+"""Joint computing across parties.
+
+Nothing is here yet; docs/architecture.md says what comes.
+"""

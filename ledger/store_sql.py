@@ -90,7 +90,8 @@ class SqlStore:
             ConflictError: the database holds a log already.
         """
         parsed = _parse_url(url)
-        _touch_private(parsed)
+        with _translated():
+            _touch_private(parsed)
         writer = _make_engine(parsed, is_writer=True)
         with _disposed_on_error(writer), _translated(), writer.begin() as connection:
             if inspect(connection).has_table(LOG.name):

@@ -1,1 +1,4 @@
-"""Who may do what: agreements, approvals, certificates. Nothing is here yet; see docs/architecture.md for what comes."""
+"""Who may do what: agreements, approvals, certificates.
+
+Nothing is here yet; docs/architecture.md says what comes.
+"""

@@ -1,1 +1,4 @@
-"""What may be computed, and what may come out. Nothing is here yet; see docs/architecture.md for what comes."""
+"""What may be computed, and what may come out.
+
+Nothing is here yet; docs/architecture.md says what comes.
+"""

@@ -43,8 +43,9 @@ is another one: the verifier alone, which needs nothing but `cryptography`; it h
 | `YINGBI_LOG_LEVEL` | level of the program's own messages on standard error, `WARNING` by default |
 | `YINGBI_WITNESS` | the witness's folder, as `--witness` does |
 
-Commands of `yingbi log`, `yingbi witness` and `yingbi demo` need the extra `hub`, those of `yingbi anchor` also
-`chain`. `yingbi keys`, `yingbi verify`, and `yingbi log audit` of a folder or an address need neither.
+Commands of `yingbi log` and `yingbi demo` need the extra `hub`, those of `yingbi witness` the extra `witness` or `hub`,
+those of `yingbi anchor` both `hub` and `chain`, as does every writing command of a log that has an anchor.
+`yingbi keys`, `yingbi verify`, and `yingbi log audit` of a folder or an address need no extra.
 
 ## Commands
 """

@@ -16,6 +16,8 @@ from typing import Any, Final
 
 import pytest
 
+from yingbi.events import EntryType
+
 ROOT: Final = Path(__file__).parents[2]
 TOOLS: Final = ROOT / "docs" / "tools"
 Edit = Callable[[str], str]
@@ -168,6 +170,35 @@ def test_a_copy_that_is_not_broken_passes(copy: Path) -> None:
 
 def test_every_check_is_seen_to_fail() -> None:
     assert {case.check for case in BROKEN.values()} == {check.__name__ for check in CHECK.CHECKS}
+
+
+# --- nothing left out
+
+
+@pytest.mark.parametrize("package", ["ledger", "yingbi", "yingbi/verify"])
+def test_every_module_is_in_the_architecture(package: str) -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    modules = {path.stem for path in (ROOT / package).glob("*.py")} - {"__init__"}
+    assert {module for module in modules - {"__main__"} if f"`{module}`" not in text} == set()
+
+
+def test_every_page_is_in_the_index() -> None:
+    index = (ROOT / "docs" / "README.md").read_text(encoding="utf-8")
+    pages = [*(ROOT / "docs").glob("*.md"), *(ROOT / "docs" / "spec").glob("*.md")]
+    names = {path.relative_to(ROOT / "docs").as_posix() for path in pages} - {"README.md"}
+    assert {name for name in names if f"({name})" not in index} == set()
+
+
+def test_every_decision_is_in_the_list_of_decisions() -> None:
+    index = (ROOT / "docs" / "adr" / "README.md").read_text(encoding="utf-8")
+    numbers = [path.name for path in sorted((ROOT / "docs" / "adr").glob("[0-9]*.md"))]
+    assert [name for name in numbers if f"]({name})" not in index] == []
+    assert [int(name[:4]) for name in numbers] == list(range(1, len(numbers) + 1))
+
+
+@pytest.mark.parametrize(("page", "words"), [("README.md", "entry types"), ("README.zh.md", "种条目类型")])
+def test_the_number_of_entry_types_is_right(page: str, words: str) -> None:
+    assert f"{len(EntryType)} {words}" in (ROOT / page).read_text(encoding="utf-8")
 
 
 # --- parts of the checks

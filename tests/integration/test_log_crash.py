@@ -1,7 +1,7 @@
 """Kill -9 at every system call that writes, and a disk that fails at every sync: no fork, nothing acknowledged is lost.
 
-strace delivers the signal, or the error, at the n-th such call of a real process; the next n is tried until the process survives.
-A reader of another process looks at the published heads all the while: none of them may be contradicted later.
+strace delivers the signal, or the error, at the n-th such call of a real process; the next n is tried until the process
+survives. A reader of another process looks at the published heads all the while: none may be contradicted later.
 """
 
 import itertools
@@ -34,13 +34,17 @@ ROOT = Path(__file__).parents[2]
 ENTRIES = 3
 WRITER_CALLS = 60  # more than any thread of the writer makes of any one call
 
+
+def _can_trace() -> bool:
+    if shutil.which("strace") is None:
+        return False
+    command = ["strace", "-qq", "-e", "inject=getpid:signal=KILL:when=9", "true"]
+    return subprocess.run(command, capture_output=True, check=False).returncode == 0
+
+
 pytestmark = [
     pytest.mark.strace,
-    pytest.mark.skipif(
-        shutil.which("strace") is None
-        or subprocess.run(["strace", "-qq", "-e", "inject=getpid:signal=KILL:when=9", "true"], capture_output=True, check=False).returncode != 0,
-        reason="strace is missing or may not trace here",
-    ),
+    pytest.mark.skipif(not _can_trace(), reason="strace is missing or may not trace here"),
 ]
 
 

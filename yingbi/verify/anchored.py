@@ -39,9 +39,7 @@ def _check_proof(proof: bytes, trust: Trust) -> tuple[Check, AnchoredHead | None
         anchored = verify_anchor(proof, trust.anchors)
     except AnchorInvalid as error:
         message = f"{error.check}: {error}"
-        wrong = failed(
-            Name.ANCHOR, Finding.NOT_ANCHORED, message, expected=error.expected, actual=error.actual
-        )
+        wrong = failed(Name.ANCHOR, Finding.NOT_ANCHORED, message, expected=error.expected, actual=error.actual)
         return wrong, None
     except AnchorMissing as error:
         wanted = f"the hash of block {error.block_number} of chain {error.chain_id}, from a source you trust"

@@ -20,7 +20,15 @@ from tests.lib.log_checks import check_log
 from tests.lib.statements import make_statement
 from yingbi.clock import FixedClock
 from yingbi.commitment import commit
-from yingbi.errors import ConflictError, ErrorCode, InvalidRequestError, NotFoundError, SandboxError, UnavailableError, VerificationError
+from yingbi.errors import (
+    ConflictError,
+    ErrorCode,
+    InvalidRequestError,
+    NotFoundError,
+    SandboxError,
+    UnavailableError,
+    VerificationError,
+)
 from yingbi.keys import SigningKey
 
 ORIGIN = "log.example/test"

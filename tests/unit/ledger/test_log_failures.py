@@ -68,8 +68,7 @@ def test_a_failure_at_any_step_loses_nothing_and_forks_nothing(
             log.append(statements[1], idempotency_key="1")
         assert refused.value.code is ErrorCode.LOG_UNAVAILABLE
         assert store.failures
-        for number in (1, 2, 3):
-            heads.append(log.append(statements[number], idempotency_key=str(number)).signed.checkpoint)
+        heads += [log.append(statements[at], idempotency_key=str(at)).signed.checkpoint for at in (1, 2, 3)]
         assert [log.reader.root_at(head.size) for head in heads] == [head.root for head in heads]
     entries = check_log(inner, [signer.verifier])
     assert len(entries) == 4, "each statement is recorded once, whether or not its first answer was lost"
@@ -98,7 +97,9 @@ def _fail(_: int) -> None:
     raise OSError(5, "Input/output error")
 
 
-@pytest.mark.parametrize("make_store", ["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)], indirect=True)
+@pytest.mark.parametrize(
+    "make_store", ["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)], indirect=True
+)
 def test_of_two_sequencers_that_both_think_they_hold_the_lock_one_wins(
     make_store: StoreMaker, signer: TextSigner, mark: HighWaterMark, clock: FixedClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -121,7 +122,9 @@ def test_of_two_sequencers_that_both_think_they_hold_the_lock_one_wins(
         second.close()
 
 
-@pytest.mark.parametrize("make_store", ["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)], indirect=True)
+@pytest.mark.parametrize(
+    "make_store", ["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)], indirect=True
+)
 def test_a_second_process_of_one_log_is_refused(
     make_store: StoreMaker, signer: TextSigner, mark: HighWaterMark, clock: FixedClock
 ) -> None:
@@ -200,7 +203,10 @@ TAMPERED: dict[str, tuple[Callable[[sqlite3.Connection], object], ErrorCode]] = 
         lambda db: db.execute("update ledger_tile set hashes = zeroblob(length(hashes))"),
         ErrorCode.LOG_FORKED,
     ),
-    "tile cut": (lambda db: db.execute("update ledger_tile set hashes = substr(hashes, 1, 32)"), ErrorCode.TILE_NOT_FOUND),
+    "tile cut": (
+        lambda db: db.execute("update ledger_tile set hashes = substr(hashes, 1, 32)"),
+        ErrorCode.TILE_NOT_FOUND,
+    ),
     "root changed": (lambda db: db.execute("update ledger_head set root = zeroblob(32)"), ErrorCode.LOG_FORKED),
     "size lowered": (lambda db: db.execute("update ledger_head set size = 2"), ErrorCode.LOG_FORKED),
     "time moved": (lambda db: db.execute("update ledger_head set last_time = '2020'"), ErrorCode.LOG_FORKED),
