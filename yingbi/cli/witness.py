@@ -59,7 +59,6 @@ def run(
     with _extra():
         from ledger.serving import make_tls
         from ledger.serving import serve as serve_app
-
         from ledger.witness_http import create_witness_app
     witness, store = loaded.open_witness(SystemClock(), read_passphrase(passphrase_file))
     try:

@@ -199,10 +199,28 @@ def test_ml_dsa_cosigns_nothing_but_checkpoints() -> None:
     assert caught.value.code is ErrorCode.CHECKPOINT_MALFORMED
 
 
-def test_ml_dsa_takes_no_name_beyond_255_bytes() -> None:
-    with pytest.raises(InvalidRequestError) as caught:
-        replace(ML_DSA, name="w" * 256).sign(TEXT)
-    assert caught.value.code is ErrorCode.NOTE_MALFORMED
+@pytest.mark.parametrize("length", [1, 255, 256])
+def test_ml_dsa_takes_names_of_up_to_255_bytes(length: int) -> None:
+    name = "é" * (length // 2) + "w" * (length % 2)
+    origin = format_checkpoint(Checkpoint(origin=name, size=7, root=bytes(32)))
+    for signer, text in ((replace(ML_DSA, name=name), TEXT), (ML_DSA, origin)):
+        if length <= 255:
+            assert len(signer.sign(text).blob) == 8 + 2420
+            continue
+        with pytest.raises(InvalidRequestError) as caught:
+            signer.sign(text)
+        assert caught.value.code is ErrorCode.NOTE_MALFORMED
+
+
+def test_the_numbers_are_those_of_the_specifications() -> None:
+    assert [(kind.name, kind.value) for kind in SignatureType] == [
+        ("ED25519", 0x01),
+        ("COSIGNATURE_ED25519", 0x04),
+        ("COSIGNATURE_ML_DSA_44", 0x06),
+    ]
+    key = ML_DSA.key.public_key().public_bytes_raw()
+    assert ML_DSA.verifier.key_id == hashlib.sha256(b"witness.example/w2\n\x06" + key).digest()[:4]
+    assert MAX_NOTE_BYTES == 2**20
 
 
 # Who signed
