@@ -293,7 +293,7 @@ def has_password(url: str) -> bool:
         InvalidRequestError: not the URL of a database that a log can be in.
     """
     parsed = _parse_url(url)
-    return parsed.password is not None or any("password" in name.lower() for name in parsed.query)
+    return bool(parsed.password) or any("password" in name.lower() for name in parsed.query)
 
 
 def upgrade_database(url: str) -> None:

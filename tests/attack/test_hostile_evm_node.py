@@ -333,6 +333,16 @@ def test_a_node_that_deploys_other_code_is_noticed(setting: _Setting) -> None:
     assert caught.value.code is ErrorCode.ANCHOR_REFUSED
 
 
+def test_a_transaction_that_failed_after_its_trial_is_no_success(setting: _Setting) -> None:
+    receipt: Any = {"status": 0, "transaction_hash": "0x" + "11" * 32, "logs": []}
+    setting.node.lies = {"eth_getTransactionReceipt": {"jsonrpc": "2.0", "id": 1, "result": receipt}}
+    with pytest.raises(SandboxError) as caught:
+        setting.anchor.propose_anchorer(_CONTRACT, wait_s=5)
+    setting.node.lies = {}
+    assert caught.value.code is ErrorCode.ANCHOR_REFUSED
+    assert "included and failed" in caught.value.message
+
+
 def test_other_code_at_the_address_is_not_used(setting: _Setting) -> None:
     setting.anchor._is_checked = False
     setting.node.lies = {"eth_getCode": {"jsonrpc": "2.0", "id": 1, "result": cast("Any", "0x6000")}}

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import rlp  # type: ignore[import-untyped]
 from eth_hash.auto import keccak
 from eth_tester import EthereumTester, PyEVMBackend  # type: ignore[import-untyped]
 from web3 import EthereumTesterProvider, Web3
@@ -445,6 +446,15 @@ def test_a_node_without_proofs_is_told(tester: Chain) -> None:
 # --- what only a real node has ----------------------------------------------------------------------------------------
 
 
+def _pays_a_tenth_more(new: bytes, old: bytes) -> bool:
+    """Nodes differ in what they take; go-ethereum wants a tenth more of each fee."""
+    fees = []
+    for transaction in (new, old):
+        fields: list[bytes] = rlp.decode(transaction[1:] if transaction[0] == 2 else transaction)
+        fees.append([int.from_bytes(field) for field in (fields[2:4] if transaction[0] == 2 else fields[1:2])])
+    return all(10 * one >= 11 * other for one, other in zip(*fees, strict=True))
+
+
 def _contract_of(anchor: EvmAnchor, node: Anvil) -> tuple[bytes, Block]:
     number = anchor.latest().confirmed.block_number
     contract = bytes.fromhex(json.loads(anchor.prove(make_checkpoint(5)))["contract"][2:])
@@ -541,6 +551,7 @@ class TestAnvil:
         assert second is not None
         assert first.submission is not None
         assert second.submission is not None
+        assert _pays_a_tenth_more(second.submission.transaction, first.submission.transaction)
         assert setting.anchor.status(first.submission) is TransactionState.UNKNOWN
         assert setting.anchor.status(second.submission) is TransactionState.PENDING
         setting.chain.mine(3)
@@ -583,6 +594,7 @@ class TestAnvil:
             second = anchor.prepare(make_checkpoint(9), anchor.latest().tip, replaces=first)
             anchor.submit(second)
             assert second.transaction[0] >= 0xC0
+            assert _pays_a_tenth_more(second.transaction, first.transaction)
             chain.mine(1)
             assert anchor.status(first) is TransactionState.REPLACED
             assert anchor.status(second) is TransactionState.INCLUDED

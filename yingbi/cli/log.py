@@ -310,7 +310,8 @@ def _audited(source: str | None, home: Path, ca_file: Path | None) -> Iterator[S
         with _open_store(home) as store:
             yield partial(_read_own, store)
     elif is_address(source):
-        yield read_address(source, ca_file)
+        with read_address(source, ca_file) as read:
+            yield read
     else:
         yield Path(source)
 

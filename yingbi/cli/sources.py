@@ -2,7 +2,9 @@
 
 import ipaddress
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -25,8 +27,9 @@ def is_address(source: str) -> bool:
     return source.startswith(("http://", "https://"))
 
 
-def read_address(url: str, ca_file: Path | None = None) -> Read:
-    """Return a reader of the log at `url`.
+@contextmanager
+def read_address(url: str, ca_file: Path | None = None) -> Iterator[Read]:
+    """Open a reader of the log at `url`.
 
     Raises:
         InvalidRequestError: not an address, or a file without certificates.
@@ -38,21 +41,21 @@ def read_address(url: str, ca_file: Path | None = None) -> Read:
     except (OSError, ValueError):
         raise InvalidRequestError(ErrorCode.CONFIG_INVALID, "expected a PEM file of certificates") from None
     # What goes to this machine in clear does not take the way over a proxy.
-    client = httpx.Client(verify=context, timeout=_TIMEOUT_S, trust_env=base.startswith("https:"))
+    with httpx.Client(verify=context, timeout=_TIMEOUT_S, trust_env=base.startswith("https:")) as client:
+        yield partial(_read, client, base)
 
-    def read(path: str) -> bytes:
-        try:
-            with client.stream("GET", f"{base}/{path}", headers=_HEADERS) as response:
-                if response.status_code == httpx.codes.NOT_FOUND:
-                    raise LookupError(path)
-                response.raise_for_status()
-                return _read_bounded(response)
-        except (httpx.HTTPError, OSError) as error:
-            raise UnavailableError(
-                ErrorCode.LOG_UNAVAILABLE, f"log at `{base}` does not answer `{path}`", detail=type(error).__name__
-            ) from None
 
-    return read
+def _read(client: httpx.Client, base: str, path: str) -> bytes:
+    try:
+        with client.stream("GET", f"{base}/{path}", headers=_HEADERS) as response:
+            if response.status_code == httpx.codes.NOT_FOUND:
+                raise LookupError(path)
+            response.raise_for_status()
+            return _read_bounded(response)
+    except (httpx.HTTPError, OSError) as error:
+        raise UnavailableError(
+            ErrorCode.LOG_UNAVAILABLE, f"log at `{base}` does not answer `{path}`", detail=type(error).__name__
+        ) from None
 
 
 def _check_address(url: str) -> str:

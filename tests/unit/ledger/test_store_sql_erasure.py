@@ -344,7 +344,7 @@ def test_no_part_of_a_url_gets_out(url: str, caplog: pytest.LogCaptureFixture) -
         ("postgresql://host/name", False),
         ("postgresql://user@host/name?host=/run/postgresql", False),
         ("postgresql://user:secret@host/name", True),
-        ("postgresql://user:@host/name", True),
+        ("postgresql://user:@host/name", False),
         ("postgresql://host/name?password=secret", True),
         ("postgresql://host/name?pass%77ord=secret", True),
         ("postgresql://host/name?sslPassword=secret", True),

@@ -202,6 +202,8 @@ BROKEN_ENVELOPES: dict[str, bytes] = {
     "signatures that are no list": _envelope(signatures=ROW),
     "signatures that are null": _envelope(signatures=None),
     "a signature that is a string": _envelope(signatures=[SIG]),
+    "a signature that is a number": _envelope(signatures=[5]),
+    "a signature that is null": _envelope(signatures=[None]),
     "the same signature twice": _envelope(signatures=[ROW, ROW]),
     "two signatures of one key": _envelope(signatures=[ROW, {**ROW, "sig": _row(BOB)["sig"]}]),
     "signatures in descending order": _envelope(signatures=[_row(BOB), ROW]),
@@ -248,6 +250,12 @@ def test_a_name_twice_in_an_envelope_is_refused() -> None:
 def test_a_large_envelope_is_refused() -> None:
     assert len(_envelope(payload="A" * MAX_ENVELOPE_BYTES)) > MAX_ENVELOPE_BYTES
     assert _refuse(_envelope(payload="A" * MAX_ENVELOPE_BYTES)).code is ErrorCode.ENTRY_TOO_LARGE
+
+
+def test_an_envelope_has_at_most_15900_bytes() -> None:
+    assert MAX_ENVELOPE_BYTES == 15_900
+    assert _refuse(b" " * MAX_ENVELOPE_BYTES).code is ErrorCode.JSON_MALFORMED
+    assert _refuse(b" " * (MAX_ENVELOPE_BYTES + 1)).code is ErrorCode.ENTRY_TOO_LARGE
 
 
 # Payloads
@@ -352,6 +360,19 @@ def test_good_payloads_of_every_form() -> None:
 )
 def test_a_payload_that_is_not_canonical_is_refused_though_it_is_signed(raw: bytes) -> None:
     _refuse(_with_payload(None, raw=raw))
+
+
+@pytest.mark.parametrize(
+    ("payload", "message"),
+    [
+        ({**PAYLOAD, "issuer": "nobody"}, "payload member `issuer`: string pattern mismatch"),
+        ({**PAYLOAD, "subject": [ITEM, {**ITEM, "id": 1}]}, "payload member `subject.1.id`: string type"),
+        ({**PAYLOAD, "Issuer": 1}, "payload member `?`: extra forbidden"),
+        ([], "payload member `payload`: model type"),
+    ],
+)
+def test_a_refusal_says_which_member_is_wrong_and_how(payload: object, message: str) -> None:
+    assert _refuse(_with_payload(payload)).message == message
 
 
 # Nothing identifying in clear; nothing secret in messages
