@@ -8,7 +8,7 @@ import stat
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -80,7 +80,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Place:
     place = Place(tmp_path_factory.mktemp("template"))
     run("keys", "new", place.key).ok()
     run("log", "init", ORIGIN, "--log", place.log).ok()
-    assert place.append(3).ok()
+    place.append(3).ok()
     return place
 
 
@@ -1027,11 +1027,10 @@ class WithoutExtras:
 
 
 @pytest.fixture
-def no_hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def no_hub(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [name for name in sys.modules if name.partition(".")[0] in ("ledger", "sqlalchemy", "web3")]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setattr(sys, "meta_path", [WithoutExtras("sqlalchemy", "web3"), *sys.meta_path])
-    yield
 
 
 @pytest.mark.parametrize(

@@ -501,6 +501,17 @@ class TestAnvil:
         with pytest.raises(InvalidRequestError):
             anchor.prove(wrong_log)
 
+    def test_a_proof_of_another_block_than_its_header_is_not_written(
+        self, anvil: tuple[Chain, Anvil], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """As a reorganisation between two calls, or two nodes behind one name, would give it."""
+        chain, _ = anvil
+        anchor = _anchored(chain, 5, 9)
+        ask = anchor._storage_proof
+        monkeypatch.setattr(anchor, "_storage_proof", lambda number: ask(number - 1))
+        with pytest.raises(UnavailableError, match="the chain moved"):
+            anchor.prove(make_checkpoint(9))
+
     def test_the_confirmed_block_is_what_is_proved(self, anvil: tuple[Chain, Anvil]) -> None:
         chain, node = anvil
         contract = chain.deploy()

@@ -78,7 +78,7 @@ def run(*arguments: object, stdin: bytes = b"", env: Mapping[str, str] | None = 
     output = []
     for stream in streams[1:]:
         stream.flush()
-        output.append(stream.buffer.getvalue())  # type: ignore[attr-defined]
+        output.append(stream.buffer.getvalue())
     assert isinstance(ended.value.code, int)
     return Done(code=ended.value.code, data=output[0], err=output[1].decode("utf-8", "replace"))
 

@@ -42,7 +42,8 @@ def deploy(
         from ledger.anchor_evm import EvmAccount, EvmAnchor
     account = EvmAccount.load(key, passphrase=_text(read_passphrase(passphrase_file)))
     address, block = EvmAnchor.deploy(rpc, chain_id=chain_id, origin=loaded.origin, account=account)
-    fields = {"rpc": rpc, "chain_id": chain_id, "contract": address, "deployed_at": block, "key": str(key)}
+    # In `log.toml` a relative path would start from the log's folder.
+    fields = {"rpc": rpc, "chain_id": chain_id, "contract": address, "deployed_at": block, "key": str(key.resolve())}
     show_fields(t("anchor.deploy.title"), fields, as_json=as_json)
 
 

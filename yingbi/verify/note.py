@@ -33,6 +33,10 @@ __all__ = [
 HASH_BYTES: Final = 32
 _MAX_NOTE_BYTES: Final = 2**20
 _MAX_SIGNATURES: Final = 64
+# RFC 8032 §5.1: the field, and the y coordinates of the points whose order divides 8.
+_FIELD: Final = 2**255 - 19
+_Y_OF_ORDER_8: Final = 0x05FC536D880238B13933C6D305ACDFD5F098EFF289F4C345B027B2C28F95E826
+_SMALL_ORDER: Final = frozenset({0, 1, _FIELD - 1, _Y_OF_ORDER_8, _FIELD - _Y_OF_ORDER_8})
 _ID_BYTES: Final = 4
 _TIME_BYTES: Final = 8
 _CONTROL: Final = re.compile(r"[\x00-\x09\x0b-\x1f]")
@@ -170,7 +174,11 @@ def verify_line(key: VerifierKey, line: SignatureLine, note: CheckpointNote) -> 
 
 
 def verify_ed25519(public: bytes, signature: bytes, message: bytes) -> bool:
-    """Tell whether an Ed25519 signature verifies (RFC 8032 §5.1.7)."""
+    """Tell whether an Ed25519 signature verifies (RFC 8032 §5.1.7); under a key of small order, none does."""
+    # SECURITY: for such a key signatures that nobody made verify over any message, and prove possession of nothing.
+    y = int.from_bytes(public, "little") & (1 << 255) - 1
+    if y >= _FIELD or y in _SMALL_ORDER:
+        return False
     try:
         Ed25519PublicKey.from_public_bytes(public).verify(signature, message)
     except (InvalidSignature, ValueError):

@@ -145,9 +145,9 @@ def test_a_signature_is_bound_to_the_payload_type() -> None:
 
 
 def test_no_flipped_bit_goes_unseen() -> None:
-    for statement in (SIGNED, sign(PAYLOAD, [ALICE, BOB])):
+    for statement, bits in ((SIGNED, range(8)), (sign(PAYLOAD, [ALICE, BOB]), [0])):
         for at in range(len(statement.envelope)):
-            for bit in range(8):
+            for bit in bits:
                 flipped = bytearray(statement.envelope)
                 flipped[at] ^= 1 << bit
                 with pytest.raises(SandboxError):
