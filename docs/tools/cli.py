@@ -111,7 +111,7 @@ def kind(parameter: click.Parameter) -> str:
     return f"{words}, may be repeated" if parameter.multiple or parameter.nargs == -1 else words
 
 
-def kind_of_type(form: click.ParamType[object]) -> str:
+def kind_of_type(form: click.ParamType) -> str:
     """Say in words what a type of click takes."""
     if isinstance(form, click.Choice):
         return " or ".join(f"`{choice}`" for choice in form.choices)

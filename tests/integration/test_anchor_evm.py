@@ -29,7 +29,7 @@ from yingbi.verify.evm import AnchorInvalid, AnchorMissing, verify_anchor
 _ANVIL = find_anvil()
 _TESTER_CHAIN_ID = 131277322940537
 _NOBODY = "0x000000000000000000000000000000000000dead"
-needs_anvil = [
+_NEEDS_ANVIL = [
     pytest.mark.anvil,
     pytest.mark.skipif(_ANVIL is None, reason="anvil is not here: npm package @foundry-rs/anvil, or YINGBI_ANVIL"),
 ]
@@ -90,7 +90,7 @@ def _on_anvil(*arguments: str) -> Iterator[tuple[Chain, Anvil]]:
         yield chain, node
 
 
-@pytest.fixture(params=["eth-tester", pytest.param("anvil", marks=needs_anvil)])
+@pytest.fixture(params=["eth-tester", pytest.param("anvil", marks=_NEEDS_ANVIL)])
 def chain(request: pytest.FixtureRequest) -> Iterator[Chain]:
     """Both chains, one after the other."""
     if request.param == "eth-tester":
@@ -461,10 +461,10 @@ def _contract_of(anchor: EvmAnchor, node: Anvil) -> tuple[bytes, Block]:
     return contract, Block(chain_id=CHAIN_ID, contract=contract, block_hash=node.block_hash(number))
 
 
-@pytest.mark.anvil
-@pytest.mark.skipif(_ANVIL is None, reason="anvil is not here")
 class TestAnvil:
     """Proofs, reorganisations, failed transactions and other fee markets."""
+
+    pytestmark = _NEEDS_ANVIL
 
     def test_proofs_of_every_head_verify_offline(self, anvil: tuple[Chain, Anvil]) -> None:
         chain, node = anvil

@@ -1,14 +1,15 @@
-"""A real Ethereum node for tests: anvil, on a free port of this machine, one for a module of tests."""
+"""A real Ethereum node for tests: anvil, on a free port of this machine."""
 
 import os
+import re
 import shutil
-import socket
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from web3 import Web3
 from web3.types import RPCEndpoint
@@ -18,6 +19,7 @@ from ledger.anchor_evm import EvmAccount
 __all__ = ["ACCOUNTS", "CHAIN_ID", "Anvil", "find_anvil", "start_anvil"]
 
 CHAIN_ID = 31337
+_LISTENING = re.compile(rb"Listening on 127\.0\.0\.1:([0-9]+)")
 _MNEMONIC = "test test test test test test test test test test test junk"
 # Published test keys of that mnemonic (m/44'/60'/0'/0/n); worth nothing anywhere.
 ACCOUNTS = tuple(
@@ -65,27 +67,23 @@ class Anvil:
 @contextmanager
 def start_anvil(path: str, *arguments: str) -> Iterator[Anvil]:
     """Run anvil until the end of the block. It mines only when told."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = [path, "--host", "127.0.0.1", "--port", str(port), "--chain-id", str(CHAIN_ID), "--no-mining", "--quiet"]
+    command = [path, "--host", "127.0.0.1", "--port", "0", "--chain-id", str(CHAIN_ID), "--no-mining"]
     command += ["--mnemonic", _MNEMONIC, "--accounts", "3", *arguments]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL)
-    try:
-        _wait_for(port, process)
-        yield Anvil(f"http://127.0.0.1:{port}")
-    finally:
-        process.terminate()
-        process.wait(10)
+    with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryFile(dir=folder) as output:
+        command += ["--cache-path", folder]
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT)
+        try:
+            yield Anvil(f"http://127.0.0.1:{_wait_for_port(process, output)}")
+        finally:
+            process.terminate()
+            process.wait(10)
 
 
-def _wait_for(port: int, process: "subprocess.Popen[bytes]") -> None:
+def _wait_for_port(process: "subprocess.Popen[bytes]", output: IO[bytes]) -> int:
     deadline = time.monotonic() + 30
     while process.poll() is None and time.monotonic() < deadline:
-        try:
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
-        except OSError:
-            time.sleep(0.02)
-        else:
-            return
+        match = _LISTENING.search(os.pread(output.fileno(), 1 << 16, 0))
+        if match is not None:
+            return int(match[1])
+        time.sleep(0.01)
     raise RuntimeError("anvil did not start")

@@ -29,6 +29,7 @@ __all__ = [
     "write_bytes",
 ]
 
+_OWN_PACKAGES: Final = {"yingbi", "policies", "ledger", "sandbox", "federated", "api"}
 _STDERR: Final = Console(stderr=True, highlight=False)
 _STDOUT: Final = Console(highlight=False)
 _MAX_INPUT: Final = 64 << 20
@@ -126,7 +127,13 @@ def printable(text: str) -> str:
 
 
 def missing_extra(extra: str, error: ImportError) -> UnavailableError:
-    """Return the error for a command whose optional part is not installed."""
+    """Return the error for a command whose optional part is not installed.
+
+    Raises:
+        ImportError: what is missing is a module of ours, which no extra would bring.
+    """
+    if (error.name or "").partition(".")[0] in _OWN_PACKAGES:
+        raise error
     return UnavailableError(
         ErrorCode.EXTRA_NOT_INSTALLED,
         f"this command needs the extra `{extra}`",

@@ -91,6 +91,6 @@ def verify(
             )
     else:
         others = {name: read_file(file) for name, file in (("entry", entry), ("checkpoint", checkpoint)) if file}
-        report = verify_file(read_file(path), trust, **others, **terms)
+        report = verify_file(read_file(path), trust, statements=statements, **others, **terms)
     show_report(report, as_json=as_json)
     raise typer.Exit(report.exit_code)

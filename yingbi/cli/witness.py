@@ -113,4 +113,4 @@ def _extra() -> Iterator[None]:
     try:
         yield
     except ImportError as error:
-        raise missing_extra("hub", error) from error
+        raise missing_extra("witness", error) from error

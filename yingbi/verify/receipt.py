@@ -142,7 +142,7 @@ def _check_entry(
         wrong = failed(Name.ENTRY, Finding.MALFORMED, str(error), index=proof.index)
         unread = (not_checked(name, "the entry cannot be read") for name in (Name.TIMES, Name.STATEMENT))
         return (wrong, inclusion, *unread)
-    form = passed(Name.ENTRY, f"a {entry.type} of {entry.payload['issuer']}")
+    form = passed(Name.ENTRY, f"`{entry.type}` by {entry.payload['issuer']}")
     if entry.seq != proof.index:
         message, expected = "the entry has another place than the receipt says", str(proof.index)
         form = failed(Name.ENTRY, Finding.WRONG_INDEX, message, expected=expected, actual=str(entry.seq))
