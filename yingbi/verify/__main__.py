@@ -23,6 +23,7 @@ from yingbi.verify import (
     verify_consistency,
     verify_receipt,
 )
+from yingbi.verify.anchored import verify_anchored_checkpoint
 
 __all__ = ["main"]
 
@@ -69,6 +70,9 @@ def _run(options: argparse.Namespace) -> Report:
         return verify_receipt(_read(options.receipt), entry, trust, statements=not options.no_statements, **terms)
     if options.command == "checkpoint":
         return verify_checkpoint(_read(options.checkpoint), trust, **terms)
+    if options.command == "anchor":
+        signed = None if options.checkpoint is None else _read(options.checkpoint)
+        return verify_anchored_checkpoint(_read(options.proof), signed, trust, **terms)
     if options.command == "consistency":
         return verify_consistency(
             _read(options.old), _read(options.new), parse_path(_read(options.proof)), trust, **terms
@@ -108,6 +112,9 @@ def _parser() -> argparse.ArgumentParser:
     consistency = commands.add_parser("consistency", parents=[common], help="two checkpoints and their proof")
     for name in ("old", "new", "proof"):
         consistency.add_argument(name, type=Path)
+    anchor = commands.add_parser("anchor", parents=[common], help="an anchor proof with its signed checkpoint")
+    anchor.add_argument("proof", type=Path)
+    anchor.add_argument("--checkpoint", type=Path, help="the signed checkpoint that was anchored")
     log = commands.add_parser("log", parents=[common], help="a whole log, exported to a folder")
     log.add_argument("folder", type=Path)
     log.add_argument("--since", type=Path, help="an older checkpoint that the log must still begin with")

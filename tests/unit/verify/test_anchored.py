@@ -14,6 +14,7 @@ from yingbi.clock import FixedClock
 from yingbi.keys import SigningKey
 from yingbi.receipts import Checkpoint
 from yingbi.verify import Finding, Outcome, Report, Trust, Verdict, load_trust
+from yingbi.verify.__main__ import main
 from yingbi.verify.anchored import verify_anchored_checkpoint
 from yingbi.verify.files import verify_file
 
@@ -101,3 +102,14 @@ def test_files_are_told_apart() -> None:
     receipt = b"c2sp.org/tlog-proof@v1\nindex 0\n\n" + sign()
     assert verify_file(receipt, load(), now=NOW).verdict is Verdict.COULD_NOT_CHECK
     assert verify_file(b"nonsense", load(), now=NOW).verdict is Verdict.INVALID
+
+
+def test_the_command_line_verifies_an_anchor_proof(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "checkpoint").write_bytes(sign())
+    anchors = [{name: EXPECTED[name] for name in ("chain_id", "contract", "block_hash")}]
+    policy = f"log {LOG.verifier.encode()}\nwitness w {WITNESS.verifier.encode()}\nquorum w\n"
+    (tmp_path / "trust").write_text(json.dumps({"v": 1, "policy": policy, "anchors": anchors}), encoding="utf-8")
+    words = ["anchor", str(VECTORS / "last.json"), "--trust", str(tmp_path / "trust"), "--now", NOW.isoformat()]
+    assert main(words) == 3
+    assert main([*words, "--checkpoint", str(tmp_path / "checkpoint")]) == 0
+    assert "VERIFIED" in capsys.readouterr().out
