@@ -7,7 +7,7 @@ remembers the transaction in flight: a worker may be stopped at any step and sta
 import logging
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Final, NoReturn, Protocol
@@ -337,6 +337,8 @@ class AnchorWorker:
     def _resume(self, record: AnchorRecord, newest: Checkpoint, view: ChainView) -> AnchorOutcome:
         if record.state is not AnchorState.SENT:
             _log.warning("head of size %d vanished from the chain and is sent again", record.size)
+            record = replace(record, state=AnchorState.SENT, sent_at=self._clock.now())
+            self._journal.save(record)
         submission = record.submission
         if submission is None:
             return self._send(newest, view, replaces=None)
@@ -370,15 +372,7 @@ class AnchorWorker:
         return AnchorOutcome(state=AnchorState.SENT, size=checkpoint.size, view=view)
 
     def _refused(self, record: AnchorRecord) -> NoReturn:
-        self._journal.save(
-            AnchorRecord(
-                size=record.size,
-                root=record.root,
-                state=AnchorState.REFUSED,
-                submission=record.submission,
-                sent_at=record.sent_at,
-            )
-        )
+        self._journal.save(replace(record, state=AnchorState.REFUSED))
         raise TamperDetectedError(
             ErrorCode.ANCHOR_REFUSED,
             f"the contract refused the head of size {record.size}",

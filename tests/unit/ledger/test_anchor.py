@@ -217,9 +217,11 @@ def test_a_head_that_vanished_is_sent_again(setting: Setting, forgets: bool, cap
     assert record is not None
     assert record.sent_at == _START
     setting.chain.reorganise(1, forgets=forgets)
+    setting.clock.at += timedelta(seconds=_STUCK_S)
     with caplog.at_level(logging.WARNING, "ledger.anchor"):
         assert setting.run() is AnchorState.SENT
-    assert "vanished" in caplog.text
+        assert setting.run() is AnchorState.SENT
+    assert caplog.text.count("vanished") == 1
     assert len(setting.chain.pool) == 1
     assert len(setting.chain.signed) == 1
     setting.settle()
@@ -527,6 +529,7 @@ class AnchorMachine(RuleBasedStateMachine):
     def start(self, confirmations: int) -> None:
         self.setting = Setting(size=0, confirmations=confirmations)
         self.chain = self.setting.chain
+        self.was_final = True
 
     @rule(entries=st.integers(1, 5))
     def grow(self, entries: int) -> None:
@@ -563,6 +566,8 @@ class AnchorMachine(RuleBasedStateMachine):
 
     @rule(depth=st.integers(1, 6), forgets=st.booleans())
     def reorganise(self, depth: int, forgets: bool) -> None:
+        # Below the confirmed depth a chain may bring back several transactions at once, and some may then be in vain.
+        self.was_final &= depth <= self.chain.confirmations
         self.chain.reorganise(depth, forgets=forgets)
 
     @precondition(lambda self: self.chain.pool)
@@ -587,11 +592,11 @@ class AnchorMachine(RuleBasedStateMachine):
 
     @invariant()
     def at_most_one_transaction_waits(self) -> None:
-        assert len([nonce for nonce in self.chain.pool if nonce >= self.chain.paid]) <= 1
+        assert not self.was_final or len([nonce for nonce in self.chain.pool if nonce >= self.chain.paid]) <= 1
 
     @invariant()
     def nothing_is_paid_for_in_vain(self) -> None:
-        assert self.chain.paid == len(self.chain.heads)
+        assert not self.was_final or self.chain.paid == len(self.chain.heads)
 
     def teardown(self) -> None:
         self.chain.is_down = False
