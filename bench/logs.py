@@ -2,6 +2,7 @@
 
 import sqlite3
 import threading
+from collections.abc import Mapping
 from pathlib import Path
 
 from ledger.high_water import HighWaterMark
@@ -14,17 +15,25 @@ from yingbi.ids import new_id, new_nonce
 from yingbi.keys import SigningKey
 from yingbi.statement import Statement, sign
 
-__all__ = ["ORIGIN", "SIGNER", "PlainSqlite", "fill_log", "make_statements", "new_log"]
+__all__ = ["ORIGIN", "ROOT", "SIGNER", "PlainSqlite", "fill_log", "make_statements", "new_log", "register_bank"]
 
 ORIGIN = "yingbi.futian/log"
 SIGNER = TextSigner(ORIGIN, SigningKey.from_seed(b"\x01" * 32))
+ROOT = SigningKey.from_seed(b"\x04" * 32)
+_BANK = SigningKey.from_seed(b"\x02" * 32)
+_LONG_AGO = "2026-01-01T00:00:00.000000Z"
 _BATCH = 1000
 
 
 def make_statements(count: int) -> list[Statement]:
     """Return signed statements of the common kind: a job is submitted."""
-    key = SigningKey.from_seed(b"\x02" * 32)
-    return [sign(_payload(), [key]) for _ in range(count)]
+    return [sign(_payload("job.submitted", new_id("job"), _submission()), [_BANK]) for _ in range(count)]
+
+
+def register_bank() -> Statement:
+    """Return the statement that registers the key of `make_statements` under `ROOT`."""
+    body = {"jwk": _BANK.public.to_jwk(), "owner": "partner:bank-a", "not_before": _LONG_AGO, "not_after": None}
+    return sign(_payload("key.registered", new_id("key"), body), [ROOT, _BANK])
 
 
 def new_log(folder: Path) -> tuple[Log, SqlStore]:
@@ -36,7 +45,8 @@ def new_log(folder: Path) -> tuple[Log, SqlStore]:
 
 
 def fill_log(log: Log, statements: list[Statement], size: int) -> None:
-    """Append until the log has `size` entries; the same statements come again and again."""
+    """Append until the log has `size` entries: the bank's key, then the same statements again and again."""
+    log.append(register_bank())
     done = log.reader.published().checkpoint.size
     while done < size:
         count = min(_BATCH, size - done)
@@ -65,27 +75,28 @@ class PlainSqlite:
         self._connection.close()
 
 
-def _payload() -> dict[str, object]:
-    now = format_time(SystemClock().now())
-    plan = commit({"select": "count"}).commitment
-    body = {
+def _submission() -> dict[str, object]:
+    return {
         "agreement": "agr-tax-credit-2026-01",
         "certificate": None,
         "purpose": "credit_sme_pre_loan",
         "operation": "aggregate",
         "datasets": [{"dataset": "tax-filings", "version": 3}],
-        "plan": plan,
+        "plan": commit({"select": "count"}).commitment,
         "code": None,
         "epsilon": None,
         "result_key": SigningKey.generate().public.to_jwk()["x"],
-        "expires_at": now,
+        "expires_at": format_time(SystemClock().now()),
     }
+
+
+def _payload(kind: str, about: str, body: Mapping[str, object]) -> dict[str, object]:
     return {
-        "type": "job.submitted",
-        "id": new_id("job"),
+        "type": kind,
+        "id": about,
         "issuer": "partner:bank-a",
         "on_behalf_of": None,
-        "issued_at": now,
+        "issued_at": format_time(SystemClock().now()),
         "nonce": new_nonce(),
         "subject": [],
         "refs": {},

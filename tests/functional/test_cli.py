@@ -4,6 +4,8 @@ import base64
 import json
 import os
 import shutil
+import sqlite3
+import ssl
 import stat
 import subprocess
 import sys
@@ -13,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from ledger.home import load_home
@@ -322,7 +325,6 @@ def test_log_audit_since_an_older_checkpoint(place: Place) -> None:
 )
 def test_log_audit_of_a_damaged_database_lists_what_is_missing(place: Place, what: str) -> None:
     """Regression: the store's own error ended the audit, with an exit code that is no verdict."""
-    import sqlite3
 
     with sqlite3.connect(place.log / "log.sqlite") as database:
         database.execute(what)
@@ -356,6 +358,25 @@ def test_log_serve_is_audited_over_http_and_over_tls(place: Place, tmp_path: Pat
         untrusted = audit_with(place, url)
         assert (untrusted.code, untrusted.error["code"]) == (69, "log-unavailable")
         assert audit_with(place, url.replace("https", "http")).code == 69
+
+
+def test_log_serve_ends_at_once_though_a_client_keeps_its_connection(place: Place, tmp_path: Path) -> None:
+    """Regression: a TLS connection that a client kept for its next request held the end up for ten seconds."""
+    authority = LocalCa(tmp_path)
+    certificate, key = authority.issue()
+    command = ("log", "serve", "--log", place.log, "--port", 0, "--tls-cert", certificate, "--tls-key", key)
+    context = ssl.create_default_context(cafile=authority.certificate)
+    with httpx.Client(verify=context) as client:
+        with serving(*command) as url:
+            assert client.get(f"{url}/checkpoint").status_code == 200
+        with pytest.raises(httpx.HTTPError):
+            client.get(f"{url}/checkpoint")
+
+
+def test_log_serve_ends_when_it_is_told_to_before_it_answered_anything(place: Place) -> None:
+    """Regression: a signal between the announcement and the server's start was lost, and the process went on."""
+    with serving("log", "serve", "--log", place.log, "--port", 0) as url:
+        assert url.startswith("http://127.0.0.1:")
 
 
 def test_log_serve_in_clear_is_for_this_machine_only(place: Place, tmp_path: Path) -> None:
