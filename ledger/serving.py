@@ -168,7 +168,8 @@ class _Protocol(H11Protocol):
     """
 
     def shutdown(self) -> None:
-        is_idle = getattr(self.cycle, "response_complete", True)
+        is_idle = getattr(self.cycle, "response_complete", True) and not self.transport.is_closing()
+        is_flushed = is_idle and not self.transport.get_write_buffer_size()
         super().shutdown()
-        if is_idle and not self.transport.get_write_buffer_size():
+        if is_flushed:
             self.transport.abort()
