@@ -15,7 +15,6 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Final, NoReturn, cast
 from urllib.parse import SplitResult, urlsplit
@@ -33,6 +32,7 @@ from yingbi.errors import (
     UnavailableError,
 )
 from yingbi.receipts import HASH_BYTES, MAX_TREE_SIZE, Checkpoint
+from yingbi.transport import is_loopback
 
 _recursion_limit = sys.getrecursionlimit()
 try:
@@ -574,7 +574,7 @@ class _HttpProvider(JSONBaseProvider):
     def __init__(self, url: str, timeout_s: float) -> None:
         super().__init__()
         parts, host, port = _split_url(url)
-        if parts.scheme == "http" and not _is_loopback(host):
+        if parts.scheme == "http" and not is_loopback(host):
             raise RefusedError(
                 ErrorCode.INSECURE_TRANSPORT, "expected https for an RPC node on another machine", hint="use https"
             )
@@ -628,15 +628,6 @@ def _read_bounded(response: http.client.HTTPResponse, deadline: float) -> bytes:
         if time.monotonic() > deadline:
             raise _BadAnswerError("no end before the deadline")
     return bytes(data)
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 @contextmanager

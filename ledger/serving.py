@@ -14,8 +14,8 @@ import uvicorn
 from starlette.applications import Starlette
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from ledger.transport import is_loopback
 from yingbi.errors import ErrorCode, InvalidRequestError, RefusedError, UnavailableError
+from yingbi.transport import is_loopback
 
 __all__ = ["ServerTls", "make_tls", "serve"]
 

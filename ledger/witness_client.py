@@ -14,7 +14,6 @@ import httpx
 
 from ledger.checkpoint import parse_decimal
 from ledger.note import NoteSignature, NoteVerifier, VerifiedSignature, parse_note, parse_signature_lines
-from ledger.transport import is_loopback
 from ledger.trust_policy import TrustPolicy
 from ledger.witness import SIZE_CONTENT_TYPE, TEXT_CONTENT_TYPE, format_add_checkpoint
 from yingbi.clock import Clock
@@ -28,6 +27,7 @@ from yingbi.errors import (
     VerificationError,
 )
 from yingbi.receipts import ConsistencyProof, SignedCheckpoint
+from yingbi.transport import is_loopback
 
 __all__ = ["Prove", "WitnessClient", "make_witness_clients", "open_witness_http"]
 

@@ -1,6 +1,5 @@
 """Where an audit reads a log from: its own folder, an exported folder, or an address."""
 
-import ipaddress
 import ssl
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,6 +10,7 @@ from typing import Final
 import httpx
 
 from yingbi.errors import ErrorCode, InvalidRequestError, RefusedError, UnavailableError
+from yingbi.transport import is_loopback
 
 __all__ = ["Read", "is_address", "read_address"]
 
@@ -66,7 +66,7 @@ def _check_address(url: str) -> str:
     if not parsed.host or parsed.userinfo or "?" in url or "#" in url:
         # SECURITY: the address may hold a password, so it is not repeated.
         raise InvalidRequestError(ErrorCode.USAGE, "expected an address such as `https://log.futian.example/2026`")
-    if parsed.scheme != "https" and not _is_loopback(parsed.host):
+    if parsed.scheme != "https" and not is_loopback(parsed.host):
         raise RefusedError(
             ErrorCode.INSECURE_TRANSPORT, "expected an https address", hint="http is for this machine only"
         )
@@ -80,10 +80,3 @@ def _read_bounded(response: httpx.Response) -> bytes:
         if len(data) > _MAX_BYTES:
             raise LookupError("file is too large")
     return bytes(data)
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
