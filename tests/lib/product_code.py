@@ -39,6 +39,17 @@ class Module:
                 return names
         return None
 
+    @property
+    def bound(self) -> set[str]:
+        """Return the names that are bound at its top level."""
+        names = {node.name for node in self.tree.body if isinstance(node, ast.ClassDef | ast.FunctionDef)}
+        for node in self.tree.body:
+            targets = [node.target] if isinstance(node, ast.AnnAssign) else getattr(node, "targets", [])
+            names |= {target.id for target in targets if isinstance(target, ast.Name)}
+            if isinstance(node, ast.Import | ast.ImportFrom):
+                names |= {alias.asname or alias.name for alias in node.names}
+        return names
+
 
 @cache
 def modules() -> tuple[Module, ...]:

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from ledger.log import Log
     from ledger.store_sql import SqlStore
 
-__all__ = ["HomeOption", "app", "import_home"]
+__all__ = ["HomeOption", "RotationPhase", "app", "import_home"]
 
 app = typer.Typer(help=t("log.help"), no_args_is_help=True)
 

@@ -20,6 +20,7 @@ __all__ = [
     "Since",
     "Skew",
     "Statements",
+    "Terms",
     "Trust",
     "Workers",
     "load_trust_file",

@@ -112,6 +112,21 @@ BROKEN: dict[str, tuple[list[Step], int, Finding]] = {
     "rotated after revocation": ([register(A), revoke(A), rotate(A, A2)], 2, Finding.UNKNOWN_KEY),
     "the old key after its rotation": ([register(A), rotate(A, A2), submit(A)], 2, Finding.UNKNOWN_KEY),
     "a key after its revocation": ([register(A), revoke(A), submit(A)], 2, Finding.UNKNOWN_KEY),
+    "a key between two revocations": (
+        [register(A), revoke(A), submit(A), revoke(A, ROOT)],
+        2,
+        Finding.UNKNOWN_KEY,
+    ),
+    "a rotated key before its revocation": (
+        [register(A), rotate(A, A2), submit(A), revoke(A, ROOT)],
+        2,
+        Finding.UNKNOWN_KEY,
+    ),
+    "a root between two revocations": (
+        [register(A), revoke(ROOT), submit(A, ROOT), revoke(ROOT, ROOT2)],
+        2,
+        Finding.UNKNOWN_KEY,
+    ),
     "revoked by a stranger": ([register(A), revoke(A, STRANGER)], 1, Finding.WRONG_SIGNER),
     "revoked by another key": ([register(A), register(B), revoke(A, B)], 2, Finding.WRONG_SIGNER),
     "revoked before registration": ([revoke(A, ROOT)], 0, Finding.KEY_RULE),
@@ -287,12 +302,18 @@ def back(log: MiniLog) -> None:
     change(log, "begin", K2, K1)
 
 
+def middle(log: MiniLog) -> None:
+    change(log, "begin", K1, K2)
+    change(log, "middle", K1, K2)
+
+
 WRONG_CHANGES: dict[str, tuple[Callable[[MiniLog], None], int, Finding]] = {
     "begin while one is pending": (begin_twice, 1, Finding.KEY_RULE),
     "finish without begin": (finish_only, 1, Finding.KEY_RULE),
     "finish of another change": (finish_other, 1, Finding.KEY_RULE),
     "begin from a key that ended": (from_other, 2, Finding.KEY_RULE),
     "begin to a key that ended": (back, 2, Finding.KEY_RULE),
+    "another phase than `finish`": (middle, 1, Finding.KEY_RULE),
     "not signed by the old key": (lambda log: change(log, "begin", K1, K2, K2), 0, Finding.WRONG_SIGNER),
     "not signed by the new key": (lambda log: change(log, "begin", K1, K2, K1), 0, Finding.WRONG_SIGNER),
     "signed by others": (lambda log: change(log, "begin", K1, K2, K3), 0, Finding.WRONG_SIGNER),
@@ -341,10 +362,14 @@ def test_a_log_key_change_with_statement_roots() -> None:
     change(log, "begin", K1, K2)
     trust = load_trust(log.trust(keys=[K1], roots=[ROOT]))
     assert failure_of(audit_log(log.export().__getitem__, trust, now=NOW)) is None
+    log.append(register(A)[0], list(register(A)[1]), **register(A)[2])
     body = {"phase": "finish", "old_vkey": K1.vkey, "new_vkey": K2.vkey}
+    witnessed = log.copy()
+    witnessed.append("log.key_changed", [as_signer(K1), as_signer(K2), A], body=body)
+    assert failure_of(audit_log(witnessed.export().__getitem__, trust, now=NOW)) is None
     log.append("log.key_changed", [as_signer(K1), as_signer(K2), STRANGER], body=body)
     report = audit_log(log.export().__getitem__, trust, now=NOW)
-    assert failure_of(report) == (Name.STATEMENTS, 1, Finding.UNKNOWN_KEY)
+    assert failure_of(report) == (Name.STATEMENTS, 2, Finding.UNKNOWN_KEY)
 
 
 def test_keys_of_another_log_do_not_count() -> None:
