@@ -918,7 +918,7 @@ def test_an_error_does_not_pass_on_what_a_terminal_would_interpret(tmp_path: Pat
 
 def test_a_name_that_no_terminal_can_show_is_no_defect(tmp_path: Path) -> None:
     path = os.fsdecode(bytes(tmp_path) + b"/key-\xff.pem")
-    assert "key-?.pem" in run("keys", "new", path).ok().out
+    assert "key-?.pem" in run("keys", "new", path, env={"COLUMNS": "500"}).ok().out
     assert json.loads(run("keys", "show", path, "--json").ok().data)["file"] == path
 
 
