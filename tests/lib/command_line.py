@@ -124,5 +124,6 @@ def serving(*arguments: object, env: Mapping[str, str] | None = None) -> Iterato
 
 
 def _environment(env: Mapping[str, str] | None) -> dict[str, str]:
-    usual = {name: value for name, value in os.environ.items() if name not in _OWN}
+    # Unbuffered output would fail early, where a user's fails at the end.
+    usual = {name: value for name, value in os.environ.items() if name not in (*_OWN, "PYTHONUNBUFFERED")}
     return {**usual, "PYTHONPATH": str(_ROOT), **(env or {})}

@@ -276,7 +276,7 @@ def test_entries_go_on_while_witnesses_are_slow_and_each_round_takes_the_newest(
     assert sorted(receipt.proof.index for receipt in receipts) == list(range(200))
     # One after the other 200 entries would take 10 s; 25 callers with 8 each take about 8 to 16 rounds.
     assert len(slow.sizes) < 40
-    assert taken_s < 5
+    assert taken_s < 8
     assert slow.sizes == sorted(slow.sizes), "never an older head than before"
     heads = {receipt.signed.checkpoint.size: receipt.signed for receipt in receipts}
     keys = [item.cosigner.verifier for item in witnesses.members]
