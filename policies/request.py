@@ -1,0 +1,102 @@
+"""What is asked of the policies: who wants which uses of which columns, for what, where and when.
+
+A plan is not known here: whoever holds one lists its uses (`sandbox.query.uses`), so that the decision is the same for
+a table, a model or a match.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Protocol
+
+from yingbi.events.fields import Grade, Openness
+
+__all__ = ["CatalogueView", "ColumnFacts", "ColumnUse", "Consumption", "Context", "DatasetFacts", "Request", "Use"]
+
+
+class Use(StrEnum):
+    """What a column may be used for; nothing else is ever allowed."""
+
+    JOIN = "join"
+    FILTER = "filter"
+    GROUP = "group"
+    AGGREGATE = "aggregate"
+    TRAIN = "train"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ColumnUse:
+    """One use of one column, and the clause of the plan it comes from (`where[0]`, `group_by[1]`, `aggregates[0]`).
+
+    `function` is the aggregate's (`sum`, `mean`); `values` are a filter's literals in the column's canonical text form.
+    """
+
+    dataset: str
+    column: str
+    use: Use
+    clause: str
+    function: str | None = None
+    values: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """A job, seen by the policies."""
+
+    assignee: str
+    purpose: str
+    operations: tuple[str, ...]
+    datasets: tuple[str, ...]
+    uses: tuple[ColumnUse, ...]
+    place: str
+    intermediary: str | None = None
+    rounds: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ColumnFacts:
+    """What the catalogue says of a column that a decision needs."""
+
+    grade: Grade
+    on_negative_list: bool
+    type: str
+    domain: frozenset[str] | None = None
+    edges: frozenset[str] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DatasetFacts:
+    """What the catalogue says of a data set that a decision needs."""
+
+    owner: str
+    openness: Openness
+    unit_column: str
+    columns: Mapping[str, ColumnFacts]
+
+
+class CatalogueView(Protocol):
+    """The catalogue as the policies see it."""
+
+    def facts(self, dataset: str) -> DatasetFacts | None:
+        """Return what is known of a data set, or nothing."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Consumption:
+    """What was used of an agreement's limits before this request."""
+
+    jobs: int = 0
+    jobs_today: int = 0
+    rounds: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Context:
+    """Everything a decision depends on besides agreements and request: time, facts, consumption, licences, freezes."""
+
+    at: datetime
+    catalogue: CatalogueView
+    consumption: Mapping[str, Consumption] = field(default_factory=dict)
+    licensed_intermediaries: frozenset[str] = frozenset()
+    frozen: frozenset[str] = frozenset()

@@ -1,0 +1,1 @@
+"""What data there is: units, data sets, data items, their grades and versions; never the data."""

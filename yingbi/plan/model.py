@@ -1,0 +1,214 @@
+"""Frozen nodes of a plan: what is asked (`Question`), and how the answer is laid out (`Presentation`).
+
+The digest of a plan is over the question only: aliases, order, limit and conditions on released values change nothing
+about what is computed, so that cache, ledger and history know one question by one name.
+
+Scalars are untyped here (`str`, `int` or `bool`): a decimal or a date is a `str`, and the column's type in the
+catalogue says what it means. Binding to the catalogue makes them canonical (`"12.50"` becomes `"12.5"`).
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+__all__ = [
+    "MAX_AGGREGATES",
+    "MAX_CONDITIONS",
+    "MAX_DIMENSIONS",
+    "MAX_FEATURES",
+    "MAX_JOINS",
+    "MAX_VALUES",
+    "Aggregate",
+    "Column",
+    "Comparison",
+    "Condition",
+    "Dimension",
+    "Direction",
+    "Family",
+    "Function",
+    "Join",
+    "JoinKind",
+    "OrderBy",
+    "Plan",
+    "Presentation",
+    "Question",
+    "RegressionQuestion",
+    "ReleasedCondition",
+    "Scalar",
+    "Source",
+    "TableQuestion",
+]
+
+MAX_DIMENSIONS: Final = 4
+MAX_AGGREGATES: Final = 16
+MAX_CONDITIONS: Final = 16
+MAX_VALUES: Final = 256
+MAX_JOINS: Final = 4
+MAX_FEATURES: Final = 32
+
+Scalar = str | int | bool
+
+
+class Comparison(StrEnum):
+    """How a column is compared with literals."""
+
+    EQ = "="
+    NE = "!="
+    LT = "<"
+    LE = "<="
+    GT = ">"
+    GE = ">="
+    IN = "in"
+    NOT_IN = "not in"
+    IS_NULL = "is null"
+    NOT_NULL = "is not null"
+
+
+class Function(StrEnum):
+    """What is computed of the rows of a cell."""
+
+    COUNT = "count"
+    COUNT_VALUES = "count_values"
+    COUNT_UNITS = "count_units"
+    SUM = "sum"
+    MEAN = "mean"
+    VARIANCE = "variance"
+    STDDEV = "stddev"
+    QUANTILE = "quantile"
+
+
+class JoinKind(StrEnum):
+    """Whether rows without a partner in the joined data set are dropped or kept."""
+
+    INNER = "inner"
+    LEFT = "left"
+
+
+class Family(StrEnum):
+    """Which regression."""
+
+    LINEAR = "linear"
+    LOGISTIC = "logistic"
+
+
+class Direction(StrEnum):
+    """Ascending or descending."""
+
+    ASC = "asc"
+    DESC = "desc"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+class Column:
+    """One data item of one data set: `dataset` is `unit/resource`."""
+
+    dataset: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Condition:
+    """A column against literals; `values` is empty for the null tests, one for comparisons, 1.. for `in`, `not in`."""
+
+    column: Column
+    comparison: Comparison
+    values: tuple[Scalar, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dimension:
+    """A column to group by: its values, or with `edges` e0 < e1 < ... the bins (-inf, e0), [e0, e1), ..., [en, +inf)."""
+
+    column: Column
+    edges: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Aggregate:
+    """A function of a column over the rows of a cell that meet `where`.
+
+    `column` is absent for `COUNT` and `COUNT_UNITS` only; `fraction` (a decimal in (0, 1)) is of `QUANTILE` only.
+    """
+
+    function: Function
+    column: Column | None = None
+    fraction: str | None = None
+    where: tuple[Condition, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Join:
+    """Attributes of another data set of the same node, looked up by the privacy unit (it has one row a unit)."""
+
+    dataset: str
+    kind: JoinKind
+    version: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """The data set whose rows are read; `version` absent means the current one, and admission pins it."""
+
+    dataset: str
+    version: int | None = None
+    joins: tuple[Join, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TableQuestion:
+    """Aggregates of rows that meet `where`, by up to four dimensions; `margins` adds the totals of every subset."""
+
+    source: Source
+    where: tuple[Condition, ...] = ()
+    group_by: tuple[Dimension, ...] = ()
+    aggregates: tuple[Aggregate, ...]
+    margins: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RegressionQuestion:
+    """A regression of `target` on `features` with an intercept; codes and booleans become indicators of their levels."""
+
+    source: Source
+    family: Family
+    target: Column
+    features: tuple[Column, ...]
+    where: tuple[Condition, ...] = ()
+
+
+Question = TableQuestion | RegressionQuestion
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReleasedCondition:
+    """`HAVING`: a condition on a released value, applied after the gate; `output` is a name in `Presentation.names`."""
+
+    output: str
+    comparison: Comparison
+    value: Scalar
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderBy:
+    """Order of the released rows by one output."""
+
+    output: str
+    direction: Direction = Direction.ASC
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Presentation:
+    """How the released answer is laid out: `names` has one name a dimension, then one an aggregate."""
+
+    names: tuple[str, ...]
+    having: tuple[ReleasedCondition, ...] = ()
+    order_by: tuple[OrderBy, ...] = ()
+    limit: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """A question and how its answer is laid out; a regression has `presentation=None`."""
+
+    question: Question
+    presentation: Presentation | None = None
