@@ -84,7 +84,8 @@ class RegressionCandidate:
 
     `terms`: names of parameters, intercept first; `coefficients`, `standard_errors`: float64, one a term.
     `level_units`: distinct units of every indicator's level, the reference level included, by (feature, level).
-    `target_units`: distinct units by class of a logistic target. `events`: rows with a target of one (logistic). `leverage`: largest leverage of one unit. `converged`: logistic fits only.
+    `target_units`: distinct units by class of a logistic target. `events`: rows with a target of one (logistic).
+    `leverage`: largest leverage of one unit. `converged`: logistic fits only.
     """
 
     question: RegressionQuestion

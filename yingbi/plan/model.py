@@ -117,7 +117,7 @@ class Condition:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dimension:
-    """A column to group by: its values, or with `edges` e0 < e1 < ... the bins (-inf, e0), [e0, e1), ..., [en, +inf)."""
+    """A column to group by: its values, or with ascending `edges` the bins (-inf, e0), [e0, e1), ..., [en, +inf)."""
 
     column: Column
     edges: tuple[str, ...] | None = None
@@ -167,7 +167,7 @@ class TableQuestion:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RegressionQuestion:
-    """A regression of `target` on `features` with an intercept; codes and booleans become indicators of their levels."""
+    """A regression of `target` on `features` and an intercept; codes and booleans become indicators of levels."""
 
     source: Source
     family: Family
