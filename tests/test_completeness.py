@@ -148,9 +148,13 @@ def test_sentences_are_translated_and_written_as_the_language_does() -> None:
 
 def test_the_files_are_sorted_and_have_each_key_once() -> None:
     for language in LANGUAGES:
-        text = (ROOT / "yingbi" / "locale" / f"{language}.json").read_text("utf-8")
-        keys = re.findall(r'^  "([a-z_.]+)": "', text, re.MULTILINE)
-        assert keys == sorted(set(keys)) == sorted(load_catalogue(language))
+        everything: list[str] = []
+        for path in sorted((ROOT / "yingbi" / "locale" / language).glob("*.json")):
+            keys = re.findall(r'^  "([a-z_.]+)": "', path.read_text("utf-8"), re.MULTILINE)
+            assert keys == sorted(set(keys)), path
+            assert path.stem == "shared" or {key.split(".")[0] for key in keys} == {path.stem}, path
+            everything += keys
+        assert sorted(everything) == sorted(load_catalogue(language))
 
 
 # --- commands ---------------------------------------------------------------------------------------------------------

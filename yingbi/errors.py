@@ -85,6 +85,34 @@ class ErrorCode(StrEnum):
     ANCHOR_MALFORMED = "anchor-malformed"
     ANCHOR_UNAVAILABLE = "anchor-unavailable"
     ANCHOR_REFUSED = "anchor-refused"
+    PLAN_MALFORMED = "plan-malformed"
+    SQL_NOT_SUPPORTED = "sql-not-supported"
+    NAME_UNKNOWN = "name-unknown"
+    LITERAL_INVALID = "literal-invalid"
+    OPERATION_NOT_PERMITTED = "operation-not-permitted"
+    JOB_REFUSED = "job-refused"
+    AGREEMENT_MALFORMED = "agreement-malformed"
+    AGREEMENT_INVALID = "agreement-invalid"
+    TRANSITION_REFUSED = "transition-refused"
+    DUTIES_NOT_SEPARATED = "duties-not-separated"
+    CATALOGUE_INVALID = "catalogue-invalid"
+    DATASET_NOT_FOUND = "dataset-not-found"
+    DATASET_EXISTS = "dataset-exists"
+    VERSION_NOT_FOUND = "version-not-found"
+    GRADES_NOT_CONFIRMED = "grades-not-confirmed"
+    SOURCE_UNREADABLE = "source-unreadable"
+    DATA_INVALID = "data-invalid"
+    SNAPSHOT_DAMAGED = "snapshot-damaged"
+    CAGE_UNAVAILABLE = "cage-unavailable"
+    ENGINE_FAILED = "engine-failed"
+    RESOURCE_LIMIT = "resource-limit"
+    RUN_CANCELLED = "run-cancelled"
+    HISTORY_LIMIT = "history-limit"
+    HISTORY_BUSY = "history-busy"
+    OUTPUT_NOT_FOUND = "output-not-found"
+    OUTPUT_HELD = "output-held"
+    NODE_NOT_FOUND = "node-not-found"
+    NODE_EXISTS = "node-exists"
     CONFIG_INVALID = "config-invalid"
     INSECURE_TRANSPORT = "insecure-transport"
     EXTRA_NOT_INSTALLED = "extra-not-installed"
@@ -145,6 +173,34 @@ CATALOGUE: Final[dict[ErrorCode, ErrorSpec]] = {
     ErrorCode.ANCHOR_MALFORMED: _spec(422, "anchor proof has a wrong form", ExitCode.DATA),
     ErrorCode.ANCHOR_UNAVAILABLE: _spec(503, "chain cannot be reached", ExitCode.UNAVAILABLE),
     ErrorCode.ANCHOR_REFUSED: _spec(500, "chain refused an anchor", ExitCode.INVALID),
+    ErrorCode.PLAN_MALFORMED: _spec(422, "plan has a wrong form", ExitCode.DATA),
+    ErrorCode.SQL_NOT_SUPPORTED: _spec(422, "SQL is outside what is supported", ExitCode.DATA),
+    ErrorCode.NAME_UNKNOWN: _spec(422, "no such data set or column", ExitCode.DATA),
+    ErrorCode.LITERAL_INVALID: _spec(422, "literal does not fit its column", ExitCode.DATA),
+    ErrorCode.OPERATION_NOT_PERMITTED: _spec(403, "operation is never available", ExitCode.REFUSED),
+    ErrorCode.JOB_REFUSED: _spec(403, "job is refused", ExitCode.REFUSED),
+    ErrorCode.AGREEMENT_MALFORMED: _spec(422, "agreement cannot be read", ExitCode.DATA),
+    ErrorCode.AGREEMENT_INVALID: _spec(422, "agreement contradicts the catalogue or itself", ExitCode.DATA),
+    ErrorCode.TRANSITION_REFUSED: _spec(409, "not possible in the present state", ExitCode.CONFLICT),
+    ErrorCode.DUTIES_NOT_SEPARATED: _spec(403, "duties must be in different hands", ExitCode.REFUSED),
+    ErrorCode.CATALOGUE_INVALID: _spec(422, "catalogue entry is wrong", ExitCode.DATA),
+    ErrorCode.DATASET_NOT_FOUND: _spec(404, "data set does not exist", ExitCode.NOT_FOUND),
+    ErrorCode.DATASET_EXISTS: _spec(409, "data set exists", ExitCode.CONFLICT),
+    ErrorCode.VERSION_NOT_FOUND: _spec(404, "version does not exist", ExitCode.NOT_FOUND),
+    ErrorCode.GRADES_NOT_CONFIRMED: _spec(409, "grades are not confirmed", ExitCode.CONFLICT),
+    ErrorCode.SOURCE_UNREADABLE: _spec(422, "source cannot be read", ExitCode.DATA),
+    ErrorCode.DATA_INVALID: _spec(422, "data breaks its declaration", ExitCode.DATA),
+    ErrorCode.SNAPSHOT_DAMAGED: _spec(500, "published data has changed", ExitCode.INVALID),
+    ErrorCode.CAGE_UNAVAILABLE: _spec(503, "computations cannot be isolated here", ExitCode.CONFIG),
+    ErrorCode.ENGINE_FAILED: _spec(503, "computation failed", ExitCode.UNAVAILABLE),
+    ErrorCode.RESOURCE_LIMIT: _spec(403, "computation exceeded its limits", ExitCode.REFUSED),
+    ErrorCode.RUN_CANCELLED: _spec(409, "computation was cancelled", ExitCode.CONFLICT),
+    ErrorCode.HISTORY_LIMIT: _spec(403, "history of answers is at its bound", ExitCode.REFUSED),
+    ErrorCode.HISTORY_BUSY: _spec(503, "another answer is being checked", ExitCode.UNAVAILABLE),
+    ErrorCode.OUTPUT_NOT_FOUND: _spec(404, "output does not exist", ExitCode.NOT_FOUND),
+    ErrorCode.OUTPUT_HELD: _spec(403, "output is held for review", ExitCode.REFUSED),
+    ErrorCode.NODE_NOT_FOUND: _spec(404, "node does not exist", ExitCode.NOT_FOUND),
+    ErrorCode.NODE_EXISTS: _spec(409, "node exists", ExitCode.CONFLICT),
     ErrorCode.CONFIG_INVALID: _spec(422, "configuration is wrong", ExitCode.CONFIG),
     ErrorCode.INSECURE_TRANSPORT: _spec(403, "network would be crossed without TLS", ExitCode.REFUSED),
     ErrorCode.EXTRA_NOT_INSTALLED: _spec(503, "an optional part is not installed", ExitCode.CONFIG),

@@ -30,7 +30,7 @@ from yingbi.cli import app  # noqa: E402
 
 GENERATORS: Final = ("errors.py", "entry_types.py", "cli.py")
 READMES: Final = ("README.md", "README.zh.md")
-CATALOGUES: Final = ("en.json", "zh.json")
+LANGUAGES: Final = ("en", "zh")
 SHELLS: Final = ("sh", "bash", "console", "shell")
 
 FENCE: Final = re.compile(r"^ {0,3}(?P<marks>`{3,}|~{3,})\s*(?P<language>[\w+-]*)")
@@ -324,14 +324,21 @@ def check_command_page(root: Path) -> Iterator[Finding]:
 
 def check_catalogues(root: Path) -> Iterator[Finding]:
     """The catalogues of both languages have the same keys, and their texts the same placeholders."""
-    folder = root / "yingbi" / "locale"
-    first, second = (json.loads(read(folder / name)) for name in CATALOGUES)
-    for key in sorted(first.keys() ^ second.keys()):
-        absent = CATALOGUES[0] if key in second else CATALOGUES[1]
-        yield Finding(name_of(folder / absent, root), 1, f"`{key}` is not there")
-    for key in sorted(first.keys() & second.keys()):
-        if placeholders(first[key]) != placeholders(second[key]):
-            yield Finding(name_of(folder / CATALOGUES[1], root), 1, f"`{key}` has other placeholders")
+    folders = [root / "yingbi" / "locale" / language for language in LANGUAGES]
+    for name in sorted({path.name for folder in folders for path in folder.glob("*.json")}):
+        first, second = (read_texts(folder / name) for folder in folders)
+        for key in sorted(first.keys() ^ second.keys()):
+            absent = folders[0] if key in second else folders[1]
+            yield Finding(name_of(absent / name, root), 1, f"`{key}` is not there")
+        for key in sorted(first.keys() & second.keys()):
+            if placeholders(first[key]) != placeholders(second[key]):
+                yield Finding(name_of(folders[1] / name, root), 1, f"`{key}` has other placeholders")
+
+
+def read_texts(path: Path) -> dict[str, str]:
+    """Return one file of a catalogue; a file that is not there has no texts."""
+    texts: dict[str, str] = json.loads(read(path)) if path.exists() else {}
+    return texts
 
 
 def placeholders(text: str) -> set[str]:

@@ -30,6 +30,6 @@ def language() -> str:
 
 @cache
 def load_catalogue(code: str) -> dict[str, str]:
-    """Load the catalogue of a language."""
-    catalogue: dict[str, str] = json.loads(files("yingbi").joinpath("locale", f"{code}.json").read_text("utf-8"))
-    return catalogue
+    """Load the catalogue of a language: one file a noun."""
+    parts = files("yingbi").joinpath("locale", code).iterdir()
+    return {key: text for part in parts for key, text in json.loads(part.read_text("utf-8")).items()}

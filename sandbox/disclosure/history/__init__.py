@@ -1,0 +1,1 @@
+"""History: is there another world that gives every answer ever released?"""

@@ -1,0 +1,1 @@
+"""The engine: DuckDB over published snapshots; the only package that imports `duckdb`."""

@@ -1,0 +1,1 @@
+"""From text or JSON to an admitted question: parse, bind to the catalogue, list the uses, admit."""

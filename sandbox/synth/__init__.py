@@ -1,0 +1,1 @@
+"""A Futian-shaped generator: made-up data with the shapes, errors and signal of the real kind."""
