@@ -1,0 +1,243 @@
+"""The node's book of questions: what was asked, by whom, under which agreements, and how it ended.
+
+Limits are charged when a question is received and permitted, before it runs: a crash can cost a partner a job, never
+give one away.
+"""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+from enum import StrEnum
+from typing import Final
+
+from sqlalchemy import Connection, Engine, RowMapping, func, insert, select, update
+
+from policies.request import Consumption
+from sandbox.database import reading
+from sandbox.node.tables import CHARGE, OUTPUT, QUESTION
+from yingbi.clock import Clock, format_time
+from yingbi.errors import ConflictError, ErrorCode, NotFoundError
+from yingbi.ids import new_id
+
+__all__ = ["TRANSITIONS", "AskedQuestion", "QuestionBook", "QuestionState", "StoredOutput"]
+
+# The day of a limit is the bureau's: China Standard Time, which has no summer time.
+_BUREAU_ZONE: Final = timezone(timedelta(hours=8))
+
+
+class QuestionState(StrEnum):
+    """Where a question stands at the node."""
+
+    RUNNING = "running"
+    REFUSED = "refused"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    HELD = "held"
+    REJECTED = "rejected"
+    RELEASED = "released"
+
+
+TRANSITIONS: Final[Mapping[QuestionState, frozenset[QuestionState]]] = {
+    QuestionState.RUNNING: frozenset(
+        {
+            QuestionState.REFUSED,
+            QuestionState.FAILED,
+            QuestionState.CANCELLED,
+            QuestionState.HELD,
+            QuestionState.RELEASED,
+        }
+    ),
+    QuestionState.HELD: frozenset({QuestionState.RELEASED, QuestionState.REJECTED}),
+    QuestionState.REFUSED: frozenset(),
+    QuestionState.FAILED: frozenset(),
+    QuestionState.CANCELLED: frozenset(),
+    QuestionState.REJECTED: frozenset(),
+    QuestionState.RELEASED: frozenset(),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AskedQuestion:
+    """One row of the book."""
+
+    id: str
+    partner: str
+    purpose: str
+    state: QuestionState
+    received_at: str
+    ended_at: str | None
+    question_digest: str | None
+    operations: tuple[str, ...]
+    code: str | None
+    output: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredOutput:
+    """A released table as it was released: canonical JSON and its digest."""
+
+    id: str
+    question: str
+    digest: str
+    content: bytes
+    released_at: str
+
+
+class QuestionBook:
+    """The book in the node's database."""
+
+    def __init__(self, database: Engine, clock: Clock) -> None:
+        self._database = database
+        self._clock = clock
+
+    def refuse(self, *, partner: str, purpose: str, operations: Iterable[str], digest: str | None, code: str) -> str:
+        """Record a question that was refused before it ran; return its id."""
+        now = format_time(self._clock.now())
+        row = _row(partner, purpose, operations, digest, now)
+        with self._database.begin() as connection:
+            connection.execute(
+                insert(QUESTION).values(**row, state=QuestionState.REFUSED.value, ended_at=now, code=code)
+            )
+        return str(row["id"])
+
+    def start(
+        self,
+        *,
+        partner: str,
+        purpose: str,
+        operations: Iterable[str],
+        digest: str,
+        agreements: Mapping[str, int],
+        limits: Mapping[str, Consumption],
+    ) -> str:
+        """Record a permitted question and charge its agreements (id -> rounds), in one transaction; return its id.
+
+        `limits` is what the decision was made on: where another question was charged meanwhile, nothing is recorded.
+
+        Raises:
+            ConflictError: decide again, something else was charged since.
+        """
+        now = self._clock.now()
+        row = _row(partner, purpose, operations, digest, format_time(now))
+        with self._database.begin() as connection:
+            for agreement, seen in limits.items():
+                if _consumption(connection, agreement, now) != seen:
+                    raise ConflictError(ErrorCode.TRANSITION_REFUSED, "another question was charged meanwhile")
+            connection.execute(insert(QUESTION).values(**row, state=QuestionState.RUNNING.value))
+            for agreement, rounds in agreements.items():
+                charge = {"question": row["id"], "agreement": agreement, "day": _day(now), "rounds": rounds}
+                connection.execute(insert(CHARGE).values(**charge))
+        return str(row["id"])
+
+    def end(self, question: str, state: QuestionState, *, code: str | None = None) -> None:
+        """Record how a question ended.
+
+        Raises:
+            ConflictError: it cannot go there from where it is.
+        """
+        with self._database.begin() as connection:
+            self._move(connection, question, state, code=code)
+
+    def release(self, question: str, *, digest: str, content: bytes) -> str:
+        """Keep a released table and end its question, in one transaction; return the output's id."""
+        output = new_id("out")
+        now = format_time(self._clock.now())
+        with self._database.begin() as connection:
+            row = {"id": output, "question": question, "digest": digest, "content": content, "released_at": now}
+            connection.execute(insert(OUTPUT).values(**row))
+            self._move(connection, question, QuestionState.RELEASED, output=output)
+        return output
+
+    def consumption(self, agreements: Iterable[str]) -> dict[str, Consumption]:
+        """Return what was used of each agreement's limits so far."""
+        with reading(self._database).begin() as connection:
+            return {agreement: _consumption(connection, agreement, self._clock.now()) for agreement in agreements}
+
+    def fail_interrupted(self) -> int:
+        """Mark questions that a dead process left running as failed; return how many."""
+        running = [row.id for row in self.list_questions() if row.state is QuestionState.RUNNING]
+        for question in running:
+            self.end(question, QuestionState.FAILED, code="interrupted")
+        return len(running)
+
+    def get(self, question: str) -> AskedQuestion:
+        """Return one question.
+
+        Raises:
+            NotFoundError: there is none of this id.
+        """
+        with reading(self._database).begin() as connection:
+            row = connection.execute(select(QUESTION).where(QUESTION.c.id == question)).one_or_none()
+        if row is None:
+            raise NotFoundError(ErrorCode.OUTPUT_NOT_FOUND, "no question of this id")
+        return _question(row._mapping)
+
+    def list_questions(self) -> list[AskedQuestion]:
+        """Return all questions, in the order they came."""
+        with reading(self._database).begin() as connection:
+            rows = connection.execute(select(QUESTION).order_by(QUESTION.c.received_at, QUESTION.c.id))
+            return [_question(row._mapping) for row in rows]
+
+    def output(self, output: str) -> StoredOutput:
+        """Return a released table.
+
+        Raises:
+            NotFoundError: there is none of this id.
+        """
+        with reading(self._database).begin() as connection:
+            row = connection.execute(select(OUTPUT).where(OUTPUT.c.id == output)).one_or_none()
+        if row is None:
+            raise NotFoundError(ErrorCode.OUTPUT_NOT_FOUND, "no output of this id")
+        return StoredOutput(**row._mapping)
+
+    def _move(
+        self,
+        connection: Connection,
+        question: str,
+        state: QuestionState,
+        *,
+        code: str | None = None,
+        output: str | None = None,
+    ) -> None:
+        sources = [source.value for source, targets in TRANSITIONS.items() if state in targets]
+        moved = connection.execute(
+            update(QUESTION)
+            .where(QUESTION.c.id == question, QUESTION.c.state.in_(sources))
+            .values(state=state.value, ended_at=format_time(self._clock.now()), code=code, output=output)
+        )
+        if moved.rowcount != 1:
+            raise ConflictError(ErrorCode.TRANSITION_REFUSED, f"the question cannot become `{state}` now")
+
+
+def _row(
+    partner: str, purpose: str, operations: Iterable[str], digest: str | None, received_at: str
+) -> dict[str, object]:
+    return {
+        "id": new_id("job"),
+        "partner": partner,
+        "purpose": purpose,
+        "operations": json.dumps(sorted(operations)),
+        "question_digest": digest,
+        "received_at": received_at,
+    }
+
+
+def _question(row: RowMapping) -> AskedQuestion:
+    values = dict(row)
+    values["state"] = QuestionState(values["state"])
+    values["operations"] = tuple(json.loads(values["operations"]))
+    return AskedQuestion(**values)
+
+
+def _consumption(connection: Connection, agreement: str, at: datetime) -> Consumption:
+    mine = CHARGE.c.agreement == agreement
+    jobs, rounds = connection.execute(
+        select(func.count(), func.coalesce(func.sum(CHARGE.c.rounds), 0)).where(mine)
+    ).one()
+    today = connection.execute(select(func.count()).where(mine, CHARGE.c.day == _day(at))).scalar_one()
+    return Consumption(jobs=jobs, jobs_today=today, rounds=rounds)
+
+
+def _day(at: datetime) -> str:
+    return at.astimezone(_BUREAU_ZONE).date().isoformat()

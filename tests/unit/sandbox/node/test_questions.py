@@ -1,0 +1,132 @@
+"""The book of questions: limits are charged once, ends are final, and nothing is charged on an old decision."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine
+
+from policies.request import Consumption
+from sandbox.database import METADATA, open_database
+from sandbox.node.questions import TRANSITIONS, QuestionBook, QuestionState
+from yingbi.clock import FixedClock
+from yingbi.errors import ConflictError, NotFoundError
+
+DIGEST = "sha256:" + "0" * 64
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Iterator[Engine]:
+    engine = open_database(tmp_path / "node.sqlite")
+    METADATA.create_all(engine)
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def time() -> FixedClock:
+    return FixedClock(datetime(2026, 11, 1, 2, tzinfo=UTC))
+
+
+@pytest.fixture
+def book(database: Engine, time: FixedClock) -> QuestionBook:
+    return QuestionBook(database, time)
+
+
+def start(book: QuestionBook, *agreements: str, rounds: int = 0) -> str:
+    return book.start(
+        partner="partner:bank-a",
+        purpose="research.aggregate",
+        operations=["aggregate.sum"],
+        digest=DIGEST,
+        agreements=dict.fromkeys(agreements, rounds),
+        limits=book.consumption(agreements),
+    )
+
+
+def test_the_file_is_its_owners_only(database: Engine) -> None:
+    path = Path(str(database.url.database))
+    assert path.stat().st_mode & 0o077 == 0
+
+
+def test_a_question_charges_each_agreement_once(book: QuestionBook) -> None:
+    start(book, "agr-a", "agr-b", rounds=3)
+    start(book, "agr-a")
+    assert book.consumption(["agr-a", "agr-b", "agr-c"]) == {
+        "agr-a": Consumption(jobs=2, jobs_today=2, rounds=3),
+        "agr-b": Consumption(jobs=1, jobs_today=1, rounds=3),
+        "agr-c": Consumption(),
+    }
+
+
+def test_a_day_begins_at_midnight_in_shenzhen(database: Engine) -> None:
+    evening = datetime(2026, 11, 1, 15, 59, tzinfo=UTC)
+    start(QuestionBook(database, FixedClock(evening)), "agr-a")
+    for later, today in ((timedelta(0), 1), (timedelta(minutes=1), 0)):
+        book = QuestionBook(database, FixedClock(evening + later))
+        assert book.consumption(["agr-a"])["agr-a"] == Consumption(jobs=1, jobs_today=today)
+
+
+def test_a_decision_on_an_old_state_charges_nothing(book: QuestionBook) -> None:
+    seen = book.consumption(["agr-a"])
+    start(book, "agr-a")
+    with pytest.raises(ConflictError):
+        book.start(
+            partner="partner:bank-b",
+            purpose="p",
+            operations=[],
+            digest=DIGEST,
+            agreements={"agr-a": 0},
+            limits=seen,
+        )
+    assert book.consumption(["agr-a"])["agr-a"].jobs == 1
+    assert len(book.list_questions()) == 1
+
+
+def test_what_was_refused_charges_nothing(book: QuestionBook) -> None:
+    question = book.refuse(partner="partner:x", purpose="p", operations=["b", "a"], digest=None, code="plan-malformed")
+    row = book.get(question)
+    assert (row.state, row.code, row.operations) == (QuestionState.REFUSED, "plan-malformed", ("a", "b"))
+    assert row.ended_at == row.received_at
+
+
+def test_a_released_table_is_kept_as_it_was(book: QuestionBook) -> None:
+    question = start(book, "agr-a")
+    output = book.release(question, digest=DIGEST, content=b"{}")
+    assert (book.output(output).content, book.output(output).question) == (b"{}", question)
+    assert book.get(question).state is QuestionState.RELEASED
+    assert book.get(question).output == output
+
+
+@pytest.mark.parametrize("state", [state for state, targets in TRANSITIONS.items() if not targets])
+def test_an_end_is_final(book: QuestionBook, state: QuestionState) -> None:
+    question = start(book, "agr-a")
+    if state is QuestionState.REJECTED:
+        book.end(question, QuestionState.HELD)
+    book.end(question, state)
+    for target in QuestionState:
+        with pytest.raises(ConflictError):
+            book.end(question, target)
+    with pytest.raises(ConflictError):
+        book.release(question, digest=DIGEST, content=b"{}")
+    assert book.get(question).state is state
+
+
+def test_a_release_that_is_not_possible_keeps_no_table(book: QuestionBook, database: Engine) -> None:
+    question = start(book, "agr-a")
+    book.end(question, QuestionState.FAILED)
+    with pytest.raises(ConflictError):
+        book.release(question, digest=DIGEST, content=b"{}")
+    with database.connect() as connection:
+        assert connection.exec_driver_sql("select count(*) from node_output").scalar_one() == 0
+
+
+def test_every_state_has_its_transitions() -> None:
+    assert set(TRANSITIONS) == set(QuestionState)
+
+
+def test_what_is_not_there(book: QuestionBook) -> None:
+    for ask in (book.get, book.output):
+        with pytest.raises(NotFoundError):
+            ask("job-none")
