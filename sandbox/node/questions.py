@@ -5,7 +5,7 @@ give one away.
 """
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from enum import StrEnum
@@ -16,11 +16,12 @@ from sqlalchemy import Connection, Engine, RowMapping, func, insert, select, upd
 from policies.request import Consumption
 from sandbox.database import reading
 from sandbox.node.tables import CHARGE, OUTPUT, QUESTION
+from yingbi.canonical import JsonValue, canonical_bytes
 from yingbi.clock import Clock, format_time
 from yingbi.errors import ConflictError, ErrorCode, NotFoundError
 from yingbi.ids import new_id
 
-__all__ = ["TRANSITIONS", "AskedQuestion", "QuestionBook", "QuestionState", "StoredOutput"]
+__all__ = ["TRANSITIONS", "AskedQuestion", "NewQuestion", "QuestionBook", "QuestionState", "StoredOutput"]
 
 # The day of a limit is the bureau's: China Standard Time, which has no summer time.
 _BUREAU_ZONE: Final = timezone(timedelta(hours=8))
@@ -58,6 +59,18 @@ TRANSITIONS: Final[Mapping[QuestionState, frozenset[QuestionState]]] = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class NewQuestion:
+    """A question as it comes: who asks, for what, and its plan in JSON where it could be read."""
+
+    id: str
+    partner: str
+    purpose: str
+    operations: tuple[str, ...] = ()
+    digest: str | None = None
+    asked: JsonValue = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AskedQuestion:
     """One row of the book."""
 
@@ -69,6 +82,7 @@ class AskedQuestion:
     ended_at: str | None
     question_digest: str | None
     operations: tuple[str, ...]
+    asked: JsonValue
     code: str | None
     output: str | None
 
@@ -91,44 +105,31 @@ class QuestionBook:
         self._database = database
         self._clock = clock
 
-    def refuse(self, *, partner: str, purpose: str, operations: Iterable[str], digest: str | None, code: str) -> str:
-        """Record a question that was refused before it ran; return its id."""
+    def refuse(self, question: NewQuestion, *, code: str) -> None:
+        """Record a question that was refused before it ran."""
         now = format_time(self._clock.now())
-        row = _row(partner, purpose, operations, digest, now)
+        row = {"state": QuestionState.REFUSED.value, "received_at": now, "ended_at": now, "code": code}
         with self._database.begin() as connection:
-            connection.execute(
-                insert(QUESTION).values(**row, state=QuestionState.REFUSED.value, ended_at=now, code=code)
-            )
-        return str(row["id"])
+            connection.execute(insert(QUESTION).values(**_row(question), **row))
 
-    def start(
-        self,
-        *,
-        partner: str,
-        purpose: str,
-        operations: Iterable[str],
-        digest: str,
-        agreements: Mapping[str, int],
-        limits: Mapping[str, Consumption],
-    ) -> str:
-        """Record a permitted question and charge its agreements (id -> rounds), in one transaction; return its id.
+    def start(self, question: NewQuestion, *, agreements: Mapping[str, int], seen: Mapping[str, Consumption]) -> None:
+        """Record a permitted question and charge its agreements (id -> rounds), in one transaction.
 
-        `limits` is what the decision was made on: where another question was charged meanwhile, nothing is recorded.
+        `seen` is what the decision was made on: where another question was charged meanwhile, nothing is recorded.
 
         Raises:
             ConflictError: decide again, something else was charged since.
         """
         now = self._clock.now()
-        row = _row(partner, purpose, operations, digest, format_time(now))
+        state = {"state": QuestionState.RUNNING.value, "received_at": format_time(now)}
         with self._database.begin() as connection:
-            for agreement, seen in limits.items():
-                if _consumption(connection, agreement, now) != seen:
+            for agreement, before in seen.items():
+                if _consumption(connection, agreement, now) != before:
                     raise ConflictError(ErrorCode.TRANSITION_REFUSED, "another question was charged meanwhile")
-            connection.execute(insert(QUESTION).values(**row, state=QuestionState.RUNNING.value))
+            connection.execute(insert(QUESTION).values(**_row(question), **state))
             for agreement, rounds in agreements.items():
-                charge = {"question": row["id"], "agreement": agreement, "day": _day(now), "rounds": rounds}
+                charge = {"question": question.id, "agreement": agreement, "day": _day(now), "rounds": rounds}
                 connection.execute(insert(CHARGE).values(**charge))
-        return str(row["id"])
 
     def end(self, question: str, state: QuestionState, *, code: str | None = None) -> None:
         """Record how a question ended.
@@ -154,12 +155,12 @@ class QuestionBook:
         with reading(self._database).begin() as connection:
             return {agreement: _consumption(connection, agreement, self._clock.now()) for agreement in agreements}
 
-    def fail_interrupted(self) -> int:
-        """Mark questions that a dead process left running as failed; return how many."""
-        running = [row.id for row in self.list_questions() if row.state is QuestionState.RUNNING]
-        for question in running:
+    def fail_dead(self, is_alive: Callable[[str], bool]) -> int:
+        """Mark running questions whose process is gone as failed; return how many. What they were charged stays."""
+        dead = [row.id for row in self.list_questions() if row.state is QuestionState.RUNNING and not is_alive(row.id)]
+        for question in dead:
             self.end(question, QuestionState.FAILED, code="interrupted")
-        return len(running)
+        return len(dead)
 
     def get(self, question: str) -> AskedQuestion:
         """Return one question.
@@ -210,16 +211,15 @@ class QuestionBook:
             raise ConflictError(ErrorCode.TRANSITION_REFUSED, f"the question cannot become `{state}` now")
 
 
-def _row(
-    partner: str, purpose: str, operations: Iterable[str], digest: str | None, received_at: str
-) -> dict[str, object]:
+def _row(question: NewQuestion) -> dict[str, object]:
+    asked = None if question.asked is None else canonical_bytes(question.asked).decode()
     return {
-        "id": new_id("job"),
-        "partner": partner,
-        "purpose": purpose,
-        "operations": json.dumps(sorted(operations)),
-        "question_digest": digest,
-        "received_at": received_at,
+        "id": question.id,
+        "partner": question.partner,
+        "purpose": question.purpose,
+        "operations": json.dumps(sorted(question.operations)),
+        "question_digest": question.digest,
+        "asked": asked,
     }
 
 
@@ -227,6 +227,7 @@ def _question(row: RowMapping) -> AskedQuestion:
     values = dict(row)
     values["state"] = QuestionState(values["state"])
     values["operations"] = tuple(json.loads(values["operations"]))
+    values["asked"] = None if values["asked"] is None else json.loads(values["asked"])
     return AskedQuestion(**values)
 
 

@@ -19,10 +19,11 @@ QUESTION: Final = Table(
     Column("ended_at", String(27)),
     Column("question_digest", String(71)),
     Column("operations", Text, nullable=False),
+    Column("asked", Text),
     Column("code", String(64)),
     Column("output", String(80)),
 )
-"""One row a question; `code` is the first refusal's or failure's, never a text."""
+"""One row a question; `asked` is its plan and party in canonical JSON, `code` the first refusal's or failure's."""
 
 CHARGE: Final = Table(
     "node_charge",

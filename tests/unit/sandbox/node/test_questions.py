@@ -9,9 +9,10 @@ from sqlalchemy import Engine
 
 from policies.request import Consumption
 from sandbox.database import METADATA, open_database
-from sandbox.node.questions import TRANSITIONS, QuestionBook, QuestionState
+from sandbox.node.questions import TRANSITIONS, NewQuestion, QuestionBook, QuestionState
 from yingbi.clock import FixedClock
 from yingbi.errors import ConflictError, NotFoundError
+from yingbi.ids import new_id
 
 DIGEST = "sha256:" + "0" * 64
 
@@ -34,15 +35,21 @@ def book(database: Engine, time: FixedClock) -> QuestionBook:
     return QuestionBook(database, time)
 
 
-def start(book: QuestionBook, *agreements: str, rounds: int = 0) -> str:
-    return book.start(
-        partner="partner:bank-a",
+def new(partner: str = "partner:bank-a") -> NewQuestion:
+    return NewQuestion(
+        id=new_id("job"),
+        partner=partner,
         purpose="research.aggregate",
-        operations=["aggregate.sum"],
+        operations=("aggregate.sum", "aggregate.count"),
         digest=DIGEST,
-        agreements=dict.fromkeys(agreements, rounds),
-        limits=book.consumption(agreements),
+        asked={"plan": {"b": 1, "a": [2]}},
     )
+
+
+def start(book: QuestionBook, *agreements: str, rounds: int = 0) -> str:
+    question = new()
+    book.start(question, agreements=dict.fromkeys(agreements, rounds), seen=book.consumption(agreements))
+    return question.id
 
 
 def test_the_file_is_its_owners_only(database: Engine) -> None:
@@ -72,23 +79,28 @@ def test_a_decision_on_an_old_state_charges_nothing(book: QuestionBook) -> None:
     seen = book.consumption(["agr-a"])
     start(book, "agr-a")
     with pytest.raises(ConflictError):
-        book.start(
-            partner="partner:bank-b",
-            purpose="p",
-            operations=[],
-            digest=DIGEST,
-            agreements={"agr-a": 0},
-            limits=seen,
-        )
+        book.start(new("partner:bank-b"), agreements={"agr-a": 0}, seen=seen)
     assert book.consumption(["agr-a"])["agr-a"].jobs == 1
     assert len(book.list_questions()) == 1
 
 
 def test_what_was_refused_charges_nothing(book: QuestionBook) -> None:
-    question = book.refuse(partner="partner:x", purpose="p", operations=["b", "a"], digest=None, code="plan-malformed")
-    row = book.get(question)
-    assert (row.state, row.code, row.operations) == (QuestionState.REFUSED, "plan-malformed", ("a", "b"))
+    question = new()
+    book.refuse(question, code="plan-malformed")
+    row = book.get(question.id)
+    assert (row.state, row.code) == (QuestionState.REFUSED, "plan-malformed")
+    assert (row.operations, row.asked) == (("aggregate.count", "aggregate.sum"), {"plan": {"b": 1, "a": [2]}})
     assert row.ended_at == row.received_at
+
+
+def test_only_what_is_dead_fails(book: QuestionBook) -> None:
+    dead, alive, ended = start(book, "agr-a"), start(book), start(book)
+    book.end(ended, QuestionState.CANCELLED)
+    assert book.fail_dead(lambda question: question == alive) == 1
+    states = [book.get(question).state for question in (dead, alive, ended)]
+    assert states == [QuestionState.FAILED, QuestionState.RUNNING, QuestionState.CANCELLED]
+    assert book.get(dead).code == "interrupted"
+    assert book.consumption(["agr-a"])["agr-a"].jobs == 1, "what was charged stays charged"
 
 
 def test_a_released_table_is_kept_as_it_was(book: QuestionBook) -> None:
