@@ -1,0 +1,137 @@
+"""What a node decides about a question before it touches data: read it, ask the policies, admit it.
+
+Everything here depends on the question, the agreements, the catalogue and what was charged; never on data.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from policies.compiled import CompiledAgreement
+from policies.decision import Decision, Reason
+from policies.evaluate import evaluate
+from policies.request import Consumption, Context, Request
+from sandbox.catalog.model import Catalogue
+from sandbox.catalog.view import CatalogueFacts
+from sandbox.operations.operation import Cost
+from sandbox.operations.registry import cost_of
+from sandbox.query.admit import Admitted, admit
+from sandbox.query.bind import bind
+from sandbox.query.sql import parse_sql
+from sandbox.query.uses import operations, uses
+from yingbi.canonical import JsonValue
+from yingbi.clock import Clock
+from yingbi.errors import ErrorCode, InvalidRequestError, SandboxError
+from yingbi.events.fields import Duty
+from yingbi.events.jobs import RefusalReason
+from yingbi.plan.codec import parse_plan
+from yingbi.plan.model import Plan
+
+__all__ = ["Asking", "Explanation", "Judge"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asking:
+    """Who asks what, for what: `sql` or `plan` (its JSON), never both.
+
+    `approvals`: duties in whose name people approved this very job; whoever fills it in has verified their signatures.
+    """
+
+    partner: str
+    purpose: str
+    sql: str | None = None
+    plan: JsonValue = None
+    intermediary: str | None = None
+    approvals: frozenset[Duty] = frozenset()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Explanation:
+    """What would happen to a question.
+
+    `problem`: it cannot be read or does not fit the catalogue. `reasons`: why it is refused. `plan`: as it was
+    understood. `admitted`, `cost`: of a question that may run, and what it would read. `output_duties`: whose check
+    its result needs.
+    """
+
+    plan: Plan | None = None
+    reasons: tuple[Reason, ...] = ()
+    problem: SandboxError | None = None
+    decision: Decision | None = None
+    admitted: Admitted | None = None
+    cost: Cost | None = None
+
+    @property
+    def output_duties(self) -> tuple[Duty, ...]:
+        """Return the duties that must check the result."""
+        return () if self.decision is None else self.decision.output_duties
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judge:
+    """A node's side of a decision.
+
+    `place`: the node's own party, checked against the agreements' zones. `agreements`: those that are active here.
+    `licensed`: credit bureaus with a licence. `frozen`: parties, data sets and agreements that are stopped.
+    """
+
+    place: str
+    agreements: Sequence[CompiledAgreement]
+    clock: Clock
+    licensed: frozenset[str] = field(default_factory=frozenset)
+    frozen: frozenset[str] = field(default_factory=frozenset)
+
+    def judge(self, asking: Asking, catalogue: Catalogue, seen: Mapping[str, Consumption]) -> Explanation:
+        """Say whether a question may run under what was charged before (`seen`), and if not, why."""
+        try:
+            plan = bind(_read(asking), catalogue)
+            decision = evaluate(self.agreements, self._request(asking, plan), self._context(catalogue, seen))
+            reasons = decision.reasons if not decision.is_permitted else _missing(decision, asking)
+            if reasons or not decision.is_permitted:
+                return Explanation(plan=plan, decision=decision, reasons=reasons)
+            admitted = admit(plan, catalogue, decision)
+        except SandboxError as error:
+            return Explanation(problem=error)
+        if not isinstance(admitted, Admitted):
+            return Explanation(plan=plan, decision=decision, reasons=admitted.reasons)
+        cost = cost_of(admitted.question, admitted.base.version.rows)
+        return Explanation(plan=plan, decision=decision, admitted=admitted, cost=cost)
+
+    def _request(self, asking: Asking, plan: Plan) -> Request:
+        source = plan.question.source
+        return Request(
+            assignee=asking.partner,
+            purpose=asking.purpose,
+            operations=operations(plan),
+            datasets=(source.dataset, *(join.dataset for join in source.joins)),
+            uses=uses(plan),
+            place=self.place,
+            intermediary=asking.intermediary,
+        )
+
+    def _context(self, catalogue: Catalogue, seen: Mapping[str, Consumption]) -> Context:
+        return Context(
+            at=self.clock.now(),
+            catalogue=CatalogueFacts(catalogue),
+            consumption=seen,
+            licensed_intermediaries=self.licensed,
+            frozen=self.frozen,
+        )
+
+
+def _read(asking: Asking) -> Plan:
+    if (asking.sql is None) == (asking.plan is None):
+        raise InvalidRequestError(ErrorCode.PLAN_MALFORMED, "expected either SQL or a plan")
+    return parse_plan(asking.plan) if asking.sql is None else parse_sql(asking.sql)
+
+
+def _missing(decision: Decision, asking: Asking) -> tuple[Reason, ...]:
+    return tuple(
+        Reason(
+            code=RefusalReason.APPROVAL_MISSING,
+            rule=None,
+            allowed=(duty.value,),
+            message=f"the agreement asks for the approval of a `{duty}` before the job runs",
+        )
+        for duty in decision.job_duties
+        if duty not in asking.approvals
+    )

@@ -1,0 +1,102 @@
+"""The engine in its real cage: same figures, limits, cancelling, snapshots that are what was published."""
+
+import dataclasses
+import threading
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+from sandbox.catalog.model import Catalogue
+from sandbox.engine_duckdb.snapshots import FolderSnapshots
+from sandbox.isolation import BubblewrapCage, Limits
+from sandbox.isolation.limits import MEBIBYTE
+from sandbox.operations.registry import measures_of
+from tests.unit.sandbox.engine_duckdb.test_tables import COUNT, UNITS, asked, total_of
+from tests.unit.sandbox.engine_duckdb.world import FILINGS, RULES, Home, datasets, column, home
+from yingbi.errors import ConflictError, ErrorCode, RefusedError, TamperDetectedError
+from yingbi.plan.model import Aggregate, Dimension, Function, Question
+
+
+def run(made: Home, question: Question, limits: Limits, **rest: Any) -> Any:
+    engine = made.engine(BubblewrapCage(), limits)
+    return engine._run(question, measures_of(question), RULES, limits, rest.get("on_progress"), rest.get("cancel"))
+
+
+def test_the_cage_changes_no_figure(tmp_path: Path) -> None:
+    made, _, _ = home(tmp_path)
+    question = asked(COUNT, total_of("profit"), by=("street", "sector"), margins=True)
+    inside, outside = made.ask(question, cage=BubblewrapCage()), made.ask(question)
+    assert inside.keys == outside.keys
+    for measure, values in inside.measures.items():
+        assert values.totals == outside.measures[measure].totals
+        assert values.largest == outside.measures[measure].largest
+        assert (values.units == outside.measures[measure].units).all()
+
+
+@pytest.fixture(scope="module")
+def large(tmp_path_factory: pytest.TempPathFactory) -> Home:
+    """Two million rows of half a million units, made by the engine itself."""
+    filings, _ = datasets(8)
+    made = Home(root=tmp_path_factory.mktemp("large"), declared={FILINGS: filings})
+    made.publish(FILINGS, [])
+    path = made.folders[FILINGS, 1] / "data.duckdb"
+    with duckdb.connect(str(path)) as connection:
+        connection.execute(
+            "INSERT INTO rows SELECT i // 4, i, (['Futian', 'Lianhua', 'Shatou'])[1 + i % 3], 'A', 2000 + i % 4,"
+            " i % 1000003, hash(i)::HUGEINT % 10**12, i % 2 = 0, NULL, 8000, 4 * 1000003, 4 * 10**12::HUGEINT"
+            " FROM range(2000000) t(i)"
+        )
+    version = made.catalogue.versions[FILINGS, 1]
+    grown = dataclasses.replace(version, rows=2_000_000, units=500_000, max_rows_per_unit=4)
+    made.catalogue = Catalogue(datasets=made.declared, versions={(FILINGS, 1): grown})
+    return made
+
+
+HEAVY = asked(Aggregate(function=Function.QUANTILE, column=column("profit"), fraction="0.5"), UNITS, by=("street",))
+
+
+def test_what_does_not_fit_in_memory_goes_through_scratch_space(large: Home) -> None:
+    reached: list[int] = []
+    tight = Limits(memory_bytes=96 * MEBIBYTE, threads=1, wall_s=120)
+    found = run(large, HEAVY, tight, on_progress=reached.append)
+    roomy = run(large, HEAVY, Limits(memory_bytes=1024 * MEBIBYTE, threads=2, wall_s=120))
+    for measure, values in found.measures.items():
+        assert values.totals == roomy.measures[measure].totals
+    assert reached[-1] == 100
+
+
+def test_more_scratch_space_than_allowed_is_refused(large: Home) -> None:
+    with pytest.raises(RefusedError) as raised:
+        run(large, HEAVY, Limits(memory_bytes=96 * MEBIBYTE, threads=1, wall_s=120, temp_bytes=4 * MEBIBYTE))
+    assert raised.value.code is ErrorCode.RESOURCE_LIMIT
+
+
+def test_more_time_than_allowed_is_refused(large: Home) -> None:
+    with pytest.raises(RefusedError) as raised:
+        run(large, HEAVY, Limits(threads=1, wall_s=0.2))
+    assert raised.value.code is ErrorCode.RESOURCE_LIMIT
+
+
+def test_a_cancelled_question_ends(large: Home) -> None:
+    cancel = threading.Event()
+    cancel.set()
+    with pytest.raises(ConflictError) as raised:
+        run(large, HEAVY, Limits(), cancel=cancel)
+    assert raised.value.code is ErrorCode.RUN_CANCELLED
+
+
+def test_a_table_of_too_many_cells_is_refused(large: Home) -> None:
+    question = asked(COUNT, group_by=(Dimension(column=column("turnover")),))
+    with pytest.raises(RefusedError) as raised:
+        run(large, question, Limits())
+    assert raised.value.code is ErrorCode.RESOURCE_LIMIT
+
+
+def test_a_snapshot_that_was_changed_is_not_used(tmp_path: Path) -> None:
+    made, _, _ = home(tmp_path, units=5)
+    (tmp_path / FILINGS / "1" / "manifest.json").write_bytes(b"{}")
+    with pytest.raises(TamperDetectedError) as raised:
+        FolderSnapshots(tmp_path).folder(made.catalogue.versions[FILINGS, 1])
+    assert raised.value.code is ErrorCode.SNAPSHOT_DAMAGED

@@ -1,0 +1,95 @@
+"""Cages and pools with real workers (the attacks are in tests/attack/test_cage.py)."""
+
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from sandbox.isolation import BubblewrapCage, CagePool, CageSpec, Limits, UncagedForDevelopment, require_cage
+from sandbox.isolation.cage import CagedWorker
+from sandbox.isolation.frames import Frame, FrameKind
+from yingbi.errors import ErrorCode, InvalidRequestError, UnavailableError
+
+PROBE = CageSpec(entry="sandbox.isolation.probe:attempt")
+JOB = Frame(kind=FrameKind.JOB, value=["/nowhere", "/nothing"])
+
+
+@pytest.fixture
+def pool(tmp_path: Path) -> Iterator[CagePool]:
+    with CagePool(BubblewrapCage(scratch_root=tmp_path), shelves=2) as made:
+        yield made
+
+
+def scratch_folders(tmp_path: Path) -> int:
+    return len(list(tmp_path.glob("yingbi-*")))
+
+
+def test_a_worker_serves_one_job_and_leaves_nothing(tmp_path: Path) -> None:
+    worker = BubblewrapCage(scratch_root=tmp_path).start(PROBE)
+    assert worker.is_alive
+    assert scratch_folders(tmp_path) == 1
+    assert worker.run(JOB).kind is FrameKind.RESULT
+    assert not worker.is_alive
+    assert scratch_folders(tmp_path) == 0
+    with pytest.raises(UnavailableError):
+        worker.run(JOB)
+
+
+def test_a_warm_worker_waits_for_each_specification(pool: CagePool, tmp_path: Path) -> None:
+    pool.warm(PROBE)
+    pool.warm(PROBE)
+    assert scratch_folders(tmp_path) == 1
+    assert pool.start(PROBE).run(JOB).kind is FrameKind.RESULT
+    assert scratch_folders(tmp_path) == 1
+
+
+def test_the_shelf_used_longest_ago_is_cleared(pool: CagePool, tmp_path: Path) -> None:
+    for seconds in (1.0, 2.0, 3.0):
+        pool.warm(CageSpec(entry=PROBE.entry, limits=Limits(wall_s=seconds)))
+    assert scratch_folders(tmp_path) == 2
+    pool.close()
+    assert scratch_folders(tmp_path) == 0
+
+
+def test_a_dead_worker_is_not_handed_out(pool: CagePool) -> None:
+    pool.warm(PROBE)
+    (waiting,) = pool._ready[PROBE]
+    assert isinstance(waiting, CagedWorker)
+    waiting._process.kill()
+    waiting._process.wait()
+    assert pool.start(PROBE).run(JOB).kind is FrameKind.RESULT
+
+
+def test_an_uncaged_worker_is_announced_every_time(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    cage = UncagedForDevelopment(scratch_root=tmp_path)
+    with caplog.at_level(logging.WARNING):
+        for _ in range(2):
+            cage.start(PROBE).close()
+    assert caplog.text.count("UNCAGED") == 2
+
+
+def test_without_a_cage_a_node_does_not_start(tmp_path: Path) -> None:
+    false = tmp_path / "bwrap"
+    false.write_text("#!/bin/sh\nexit 1\n")
+    false.chmod(0o755)
+    for cage in (
+        BubblewrapCage(program_path=false),
+        BubblewrapCage(program_path=tmp_path / "absent"),
+        UncagedForDevelopment(),
+    ):
+        with pytest.raises(UnavailableError) as raised:
+            require_cage(cage)
+        assert raised.value.code is ErrorCode.CAGE_UNAVAILABLE
+
+
+def test_an_entry_that_does_not_exist_is_a_failed_engine(tmp_path: Path) -> None:
+    with pytest.raises(UnavailableError) as raised:
+        BubblewrapCage(scratch_root=tmp_path).start(CageSpec(entry="sandbox.nothing:serve")).run(JOB)
+    assert raised.value.code is ErrorCode.ENGINE_FAILED
+
+
+@pytest.mark.parametrize("changed", ["memory_bytes", "threads", "wall_s", "result_bytes", "temp_bytes"])
+def test_limits_of_nothing_are_refused(changed: str) -> None:
+    with pytest.raises(InvalidRequestError):
+        Limits(**{changed: 0})
