@@ -5,7 +5,7 @@ from enum import StrEnum
 from typing import NoReturn
 
 from policies.disclosure import DisclosureRules
-from policies.request import Use
+from policies.request import Request, Use
 from yingbi.events.fields import Duty
 from yingbi.events.jobs import RefusalReason
 
@@ -29,12 +29,17 @@ class Rule:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Grant:
-    """The smallest addition to an agreement that would lift a refusal."""
+    """The smallest addition to an agreement that would lift a refusal.
+
+    Either an `operation`, or a `dataset` alone, or one `use` of one `column` of it, perhaps of one aggregate `function`
+    or of these filter `values` only. `agreement` is absent where a new one is needed.
+    """
 
     agreement: str | None
-    dataset: str
-    column: str
-    use: Use
+    operation: str | None = None
+    dataset: str | None = None
+    column: str | None = None
+    use: Use | None = None
     function: str | None = None
     values: tuple[str, ...] = ()
 
@@ -64,6 +69,7 @@ class Decision:
 
     `duties`: who must act before the job runs (a reviewed job) or its output leaves (a checked output); empty when
     both are automatic. `disclosure`: the strictest rules of all agreements that permit. `terms`: digests of them.
+    `request` is what was judged: who relies on a permission compares it with what is about to be done.
     """
 
     outcome: Outcome
@@ -73,6 +79,7 @@ class Decision:
     output_duties: tuple[Duty, ...] = ()
     disclosure: DisclosureRules | None = None
     terms: tuple[str, ...] = ()
+    request: Request | None = None
 
     @property
     def is_permitted(self) -> bool:

@@ -1,12 +1,19 @@
 """How much an agreement lets come out: the parameters of exact disclosure control, and the strictest of several."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
+from types import MappingProxyType
+from typing import Final
 
+from yingbi.events.fields import PrivacyUnit
 from yingbi.events.outputs import DisclosureMode
 
-__all__ = ["DisclosureRules", "Zeros", "strictest"]
+__all__ = ["MIN_UNITS", "DisclosureRules", "Zeros", "strictest"]
+
+# Thresholds that no agreement may go below: ACRO's for persons; less for enterprises, which dominance guards too.
+MIN_UNITS: Final[Mapping[PrivacyUnit, int]] = MappingProxyType({PrivacyUnit.PERSON: 10, PrivacyUnit.ENTERPRISE: 5})
 
 
 class Zeros(StrEnum):

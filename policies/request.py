@@ -10,7 +10,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Protocol
 
-from yingbi.events.fields import Grade, Openness
+from policies.bureau import BureauRules
+from yingbi.events.fields import Grade, Openness, PrivacyUnit
 
 __all__ = ["CatalogueView", "ColumnFacts", "ColumnUse", "Consumption", "Context", "DatasetFacts", "Request", "Use"]
 
@@ -67,12 +68,16 @@ class ColumnFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DatasetFacts:
-    """What the catalogue says of a data set that a decision needs."""
+    """What the catalogue says of a data set that a decision needs.
+
+    `privacy_unit` sets the least threshold; a catalogue that does not say is read as one of persons, the higher one.
+    """
 
     owner: str
     openness: Openness
     unit_column: str
     columns: Mapping[str, ColumnFacts]
+    privacy_unit: PrivacyUnit = PrivacyUnit.PERSON
 
 
 class CatalogueView(Protocol):
@@ -93,10 +98,15 @@ class Consumption:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Context:
-    """Everything a decision depends on besides agreements and request: time, facts, consumption, licences, freezes."""
+    """Everything a decision depends on besides agreements and request: time, facts, consumption, licences, freezes.
+
+    `consumption` is by agreement id. `frozen` holds parties, data sets and agreements that are stopped; `bureau` the
+    rules that stand above all agreements.
+    """
 
     at: datetime
     catalogue: CatalogueView
     consumption: Mapping[str, Consumption] = field(default_factory=dict)
     licensed_intermediaries: frozenset[str] = frozenset()
     frozen: frozenset[str] = frozenset()
+    bureau: BureauRules = field(default_factory=BureauRules)

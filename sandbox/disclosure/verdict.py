@@ -1,6 +1,7 @@
 """Verdicts of the rules: pass, review or fail, with risk, rule and dimension, and never a value."""
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 import numpy as np
@@ -9,7 +10,10 @@ from numpy.typing import NDArray
 from sandbox.operations.measure import Measure
 from yingbi.events.outputs import CheckVerdict, Remedy, Risk
 
-__all__ = ["CellState", "Finding", "Judgement"]
+__all__ = ["Bools", "CellState", "Finding", "Judgement", "Masks", "RuleId", "find", "merge_masks"]
+
+Bools = NDArray[np.bool_]
+Masks = Mapping[Measure, Bools]
 
 
 class CellState(StrEnum):
@@ -18,6 +22,32 @@ class CellState(StrEnum):
     RELEASED = "released"
     PRIMARY = "primary"
     SECONDARY = "secondary"
+    HISTORY = "history"
+
+
+class RuleId(StrEnum):
+    """Every rule of exact mode, by the name it has in findings, in log entries and in docs/disclosure.md."""
+
+    THRESHOLD_CELL = "threshold.cell"
+    THRESHOLD_COMPLEMENT = "threshold.complement"
+    THRESHOLD_OUTSIDE = "threshold.outside"
+    DOMINANCE_TOP = "dominance.top-n"
+    DOMINANCE_P_PERCENT = "dominance.p-percent"
+    NEGATIVE = "negative"
+    ZEROS = "zeros"
+    CLASS_SLICE = "class.slice"
+    CLASS_CONDITION = "class.condition"
+    CLASS_CONSTANT = "class.constant"
+    CLASS_INDICATOR = "class.indicator"
+    QUANTILE_FRACTION = "quantile.fraction"
+    QUANTILE_SIDES = "quantile.sides"
+    REGRESSION_FREEDOM = "regression.freedom"
+    REGRESSION_PARAMETERS = "regression.parameters"
+    REGRESSION_LEVELS = "regression.levels"
+    REGRESSION_EVENTS = "regression.events"
+    REGRESSION_FIT = "regression.fit"
+    REGRESSION_LEVERAGE = "regression.leverage"
+    TABLE_EMPTY = "table.empty"
     HISTORY = "history"
 
 
@@ -37,8 +67,34 @@ class Finding:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Judgement:
-    """What a stage of the gate says: which values must be suppressed (cells, by measure), findings and remedies."""
+    """What a stage of the gate says: findings, remedies, and by measure which values must not come out.
 
-    suppress: dict[Measure, NDArray[np.bool_]]
-    findings: tuple[Finding, ...]
+    `suppress`: values that fail. `review`: values that only a person may let out. `protect`: of those that fail, the
+    ones that must stay unknown (a target of history); absent for a measure, all that fail are.
+    """
+
+    suppress: Masks = field(default_factory=dict)
+    findings: tuple[Finding, ...] = ()
     remedies: tuple[Remedy, ...] = ()
+    review: Masks = field(default_factory=dict)
+    protect: Masks = field(default_factory=dict)
+
+
+def find(
+    risk: Risk, rule: RuleId, masks: Iterable[Bools], dimension: str | None, verdict: CheckVerdict = CheckVerdict.FAIL
+) -> tuple[Finding, ...]:
+    """Return one finding for the cells that any of `masks` marks, or none where nothing is marked."""
+    arrays = [mask for mask in masks if mask.any()]
+    if not arrays:
+        return ()
+    cells = int(np.logical_or.reduce(arrays).sum())
+    return (Finding(risk=risk, rule=rule.value, verdict=verdict, dimension=dimension, cells=cells),)
+
+
+def merge_masks(*several: Masks) -> dict[Measure, Bools]:
+    """Return the union of masks, measure by measure; nothing given is changed."""
+    merged: dict[Measure, Bools] = {}
+    for masks in several:
+        for measure, mask in masks.items():
+            merged[measure] = mask.copy() if measure not in merged else merged[measure] | mask
+    return merged

@@ -37,7 +37,7 @@ from yingbi.events.jobs import RefusalReason
 from yingbi.ids import new_id
 from yingbi.plan.codec import plan_to_json, question_digest
 
-__all__ = ["Answer", "Failed", "Gate", "HeldBack", "Refused", "Released", "RunsQuestions"]
+__all__ = ["Answer", "Failed", "Gate", "HeldBack", "Refused", "Released", "RunsQuestions", "reject_held"]
 
 _ATTEMPTS: Final = 5
 
@@ -166,12 +166,6 @@ class Gate:
         self._held.released(output)
         return released
 
-    def reject_held(self, output: str, person: str) -> HeldOutput:
-        """Reject a held candidate in the name of `person`, and destroy it."""
-        row = self._held.reject(output, person)
-        self._book.end(row.question, QuestionState.REJECTED)
-        return row
-
     def _charges(self, admitted: Admitted) -> dict[str, int]:
         return {item.id: 0 for item in self._judge.agreements if item.terms in admitted.terms}
 
@@ -226,6 +220,18 @@ class Gate:
         form = table_json(result) if isinstance(result, ReleasedTable) else model_json(result)
         output = self._book.release(question, digest=result.digest, content=canonical_bytes(form))
         return Released(question=question, output=output, result=result)
+
+
+def reject_held(queue: HeldQueue, book: QuestionBook, output: str, person: str) -> HeldOutput:
+    """Reject a held candidate in the name of `person`, destroy it, and end its question.
+
+    Raises:
+        RefusedError: a requester, or somebody who has checked it already.
+        ConflictError: it has ended already.
+    """
+    row = queue.reject(output, person)
+    book.end(row.question, QuestionState.REJECTED)
+    return row
 
 
 def _admitted(found: Explanation) -> Admitted:

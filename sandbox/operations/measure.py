@@ -29,9 +29,9 @@ class MeasureKind(StrEnum):
 class Measure:
     """A function of a row, added up over the rows of a cell that meet `where` (sorted, canonical).
 
-    ROWS and UNITS have no column, PRODUCT two (sorted), QUANTILE and MODEL name the columns that took part, the others
-    have one. VALUES counts rows where the column is not null. Fixed-point: a column of d decimals adds up to an integer
-    of scale d, SQUARES to 2d, PRODUCT to the sum of both.
+    ROWS and UNITS have no column, PRODUCT two (sorted), QUANTILE and MODEL name the columns that took part (a model its
+    target first), the others have one. VALUES counts rows where the column is not null. Fixed-point: a column of d
+    decimals adds up to an integer of scale d, SQUARES to 2d, PRODUCT to the sum of both.
     """
 
     kind: MeasureKind

@@ -158,7 +158,7 @@ def test_a_statement_is_cancelled_within_a_second(caged: Cage, data: Path) -> No
     cancel = threading.Event()
     timer = threading.Timer(2.0, cancel.set)
     timer.start()
-    sql = "SELECT count(*) FROM range(100000000) a, range(100000000) b WHERE a.range % 7 = b.range % 11"
+    sql = "SELECT sum(hash(range)) FROM range(1000000000000)"
     with pytest.raises(ConflictError):
         attempt(caged, "quote", "/data/0", sql, data=(data,), cancel=cancel)
 
@@ -222,9 +222,9 @@ def test_what_a_worker_prints_or_raises_goes_nowhere(
 
 def test_errors_of_the_engine_quote_no_data(caged: Cage, data: Path) -> None:
     sql = "SELECT CAST(name AS INTEGER) FROM {}rows"
-    with duckdb.connect(str(data / "data.duckdb"), read_only=True) as connection:
-        with pytest.raises(duckdb.ConversionException, match=CANARY):
-            connection.execute(sql.format("")).fetchall()
+    connection = duckdb.connect(str(data / "data.duckdb"), read_only=True)
+    with connection, pytest.raises(duckdb.ConversionException, match=CANARY):
+        connection.execute(sql.format("")).fetchall()
     with pytest.raises(UnavailableError) as raised:
         attempt(caged, "quote", "/data/0", sql.format("d0."), data=(data,))
     assert raised.value.code is ErrorCode.ENGINE_FAILED

@@ -374,6 +374,15 @@ def test_tightening_or_narrowing_an_agreement_never_allows_more(data: st.DataObj
     assert_not_more(evaluate([terms], asked, around), evaluate([tightened], asked, around))
 
 
+@given(st.data())
+def test_several_that_all_apply_permit_what_each_of_them_permits(data: st.DataObject) -> None:
+    first, asked, around = data.draw(fitting())
+    others = [replace(first, id=f"agr-p-{number}") for number in (2, 3)]
+    changed = [data.draw(st.sampled_from(INSIDE_SCOPE))(item, data.draw) for item in others]
+    each = [evaluate([item], asked, around).is_permitted for item in changed]
+    assert evaluate([first, *changed], asked, around).is_permitted is all(each)
+
+
 @given(st.lists(agreements("agr-p-1") | agreements("agr-p-2"), max_size=4), requests(), contexts(), st.randoms())
 def test_the_order_of_agreements_does_not_matter(
     terms: list[Agreement], asked: Request, around: Context, random: Any
@@ -387,7 +396,8 @@ def test_the_order_of_agreements_does_not_matter(
 @given(st.data())
 def test_decision_and_explanation_agree(data: st.DataObject) -> None:
     terms, asked, around = data.draw(fitting() | st.tuples(agreements(), requests(), contexts()))
-    both = [terms, *data.draw(st.lists(agreements("agr-p-2"), max_size=1))]
+    tightened = data.draw(st.sampled_from(INSIDE_SCOPE))(replace(terms, id="agr-p-2"), data.draw)
+    both = [terms, *data.draw(st.lists(st.just(tightened) | agreements("agr-p-2"), max_size=1))]
     decision = evaluate(both, asked, around)
     compiled = sorted((compile_agreement(item) for item in both), key=lambda item: item.sort_key)
     applying = tuple(

@@ -9,7 +9,7 @@ import click
 import typer
 
 from yingbi import __version__
-from yingbi.cli import anchor, demo, keys, log, verify, witness
+from yingbi.cli import agreement, anchor, catalog, data, demo, keys, log, node, synth, verify, witness
 from yingbi.cli.output import fail
 from yingbi.cli.text import t
 from yingbi.errors import ErrorCode, ExitCode, InvalidRequestError, SandboxError, UnavailableError
@@ -26,6 +26,11 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+app.add_typer(catalog.app, name="catalog")
+app.add_typer(data.app, name="data")
+app.add_typer(agreement.app, name="agreement")
+app.add_typer(node.app, name="node")
+app.command("synth", help=t("synth.help"))(synth.synth)
 app.add_typer(log.app, name="log")
 app.add_typer(witness.app, name="witness")
 app.add_typer(anchor.app, name="anchor")

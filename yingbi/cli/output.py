@@ -26,6 +26,7 @@ __all__ = [
     "read_file",
     "show_fields",
     "show_rows",
+    "show_table",
     "write_bytes",
 ]
 
@@ -54,9 +55,14 @@ def show_rows(title: str, names: Sequence[str], rows: Sequence[Sequence[object]]
     if as_json:
         typer.echo(json.dumps([dict(zip(names, row, strict=True)) for row in rows]))
         return
+    show_table(title, [t(f"field.{name}") for name in names], rows)
+
+
+def show_table(title: str, headings: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """Show rows under headings that are somebody else's words."""
     table = Table(title=title, title_justify="left")
-    for name in names:
-        table.add_column(t(f"field.{name}"), overflow="fold")
+    for heading in headings:
+        table.add_column(Text(printable(heading)), overflow="fold")
     for row in rows:
         table.add_row(*(Text(_show(value), overflow="fold") for value in row))
     _STDOUT.print(table)

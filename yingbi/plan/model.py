@@ -100,7 +100,7 @@ class Direction(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
 class Column:
-    """One data item of one data set: `dataset` is `unit/resource`."""
+    """One data item of one data set: `dataset` is `unit/resource`, or empty until binding finds it."""
 
     dataset: str
     name: str
@@ -117,7 +117,10 @@ class Condition:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dimension:
-    """A column to group by: its values, or with ascending `edges` the bins (-inf, e0), [e0, e1), ..., [en, +inf)."""
+    """A column to group by: its values, or with ascending `edges` the bins (-inf, e0), [e0, e1), ..., [en, +inf).
+
+    Empty `edges` stand for all edges that the catalogue declares; binding puts them there.
+    """
 
     column: Column
     edges: tuple[str, ...] | None = None
@@ -128,6 +131,7 @@ class Aggregate:
     """A function of a column over the rows of a cell that meet `where`.
 
     `column` is absent for `COUNT` and `COUNT_UNITS` only; `fraction` (a decimal in (0, 1)) is of `QUANTILE` only.
+    Before binding a `COUNT_UNITS` may name the column that the partner takes for the privacy unit.
     """
 
     function: Function
@@ -138,11 +142,15 @@ class Aggregate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Join:
-    """Attributes of another data set of the same node, looked up by the privacy unit (it has one row a unit)."""
+    """Attributes of another data set of the same node, looked up by the privacy unit (it has one row a unit).
+
+    `on`: the item that names the unit in the first data set, and in this one; binding checks it, or puts it there.
+    """
 
     dataset: str
     kind: JoinKind
     version: int | None = None
+    on: tuple[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -198,9 +206,13 @@ class OrderBy:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Presentation:
-    """How the released answer is laid out: `names` has one name a dimension, then one an aggregate."""
+    """How the released answer is laid out: `names` has one name a dimension, then one an aggregate.
+
+    `columns` has the same names in the order in which they are shown; empty means the order of `names`.
+    """
 
     names: tuple[str, ...]
+    columns: tuple[str, ...] = ()
     having: tuple[ReleasedCondition, ...] = ()
     order_by: tuple[OrderBy, ...] = ()
     limit: int | None = None

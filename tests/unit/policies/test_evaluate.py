@@ -275,6 +275,20 @@ def test_all_that_apply_must_permit() -> None:
     assert decide(agreement(), second()).is_permitted
 
 
+@pytest.mark.parametrize("text", [edited("[group, train]", "[train]"), edited("      industry: [group, train]\n", "")])
+def test_a_use_must_be_granted_by_each(text: str) -> None:
+    narrow = agreement(text).datasets
+    assert codes(decide(agreement(), second(datasets=narrow))) == [Code.COLUMN_NOT_GRANTED]
+    assert codes(decide(agreement(datasets=narrow), second())) == [Code.COLUMN_NOT_GRANTED]
+
+
+def test_a_column_that_is_newly_aggregated_gets_one_function() -> None:
+    grant = Grant(agreement=ID, dataset=DATASET, column="industry", use=Use.AGGREGATE, function="count_values")
+    found = apply_grant(agreement(), grant, catalogue()).datasets[0].column("industry")
+    assert found is not None
+    assert (found.uses, found.functions) == ((Use.GROUP, Use.TRAIN, Use.AGGREGATE), ("count_values",))
+
+
 def test_the_strictest_limit_wins() -> None:
     used = {"agr-tax-credit-2026-02": Consumption(jobs=3)}
     tight = second(limits=replace(agreement().limits, jobs=3))

@@ -5,7 +5,7 @@ from dataclasses import fields, replace
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 
 from sandbox.catalog.codec import (
     dataset_digest,
@@ -21,6 +21,7 @@ from tests.unit.sandbox.catalog.declarations import FILINGS, datasets, with_item
 from yingbi.errors import ErrorCode, InvalidRequestError
 
 
+@settings(deadline=None)
 @given(datasets())
 def test_reading_gives_what_was_written(dataset: Dataset) -> None:
     assert parse_dataset(dataset_to_json(dataset)) == dataset

@@ -6,7 +6,7 @@ from dataclasses import replace
 from time import process_time
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 
 from sandbox.catalog.core_metadata import MAX_CELL, format_core_metadata, parse_core_metadata
 from sandbox.catalog.model import Dataset, ItemType, UpdateCycle, Visibility
@@ -34,6 +34,7 @@ def problems_of(data: bytes, owners: dict[str, str] | None = None) -> list[tuple
     return [(problem.row, problem.column) for problem in caught.value.problems]
 
 
+@settings(deadline=None)
 @given(datasets())
 def test_reading_gives_what_was_written(dataset: Dataset) -> None:
     assert parse_core_metadata(format_core_metadata([dataset])) == (dataset,)

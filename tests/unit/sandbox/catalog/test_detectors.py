@@ -3,7 +3,7 @@
 from fractions import Fraction
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sandbox.catalog.detectors import (
@@ -67,6 +67,7 @@ def test_patterns(matches: object, good: list[str], bad: list[str]) -> None:
     assert [value for value in bad if matches(value)] == []
 
 
+@settings(deadline=None)
 @given(st.integers(0, 999999), st.dates(), st.integers(0, 999), st.integers(0, 17), st.integers(1, 9))
 def test_an_identity_number_with_one_wrong_digit_does_not_pass(
     area: int, born: object, number: int, place: int, more: int
@@ -78,11 +79,13 @@ def test_an_identity_number_with_one_wrong_digit_does_not_pass(
         assert not is_id_card(changed)
 
 
+@settings(deadline=None)
 @given(st.from_regex(r"[3-6][0-9]{14,17}", fullmatch=True))
 def test_luhn_agrees_with_a_second_way_to_compute_it(stem: str) -> None:
     assert is_bank_card(luhn(stem))
 
 
+@settings(deadline=None)
 @given(st.text(max_size=300))
 def test_no_value_breaks_a_detector(value: str) -> None:
     assert count_matches([value] * 2).total in (0, 2)

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sandbox.catalog.grades import (
@@ -32,6 +32,7 @@ def test_orders_are_those_of_the_standard_and_complete() -> None:
     assert (set(GRADE_ORDER), set(OPENNESS_ORDER)) == (set(Grade), set(Openness))
 
 
+@settings(deadline=None)
 @given(grades, grades, grades)
 def test_strictest_grade_is_a_join_semilattice(one: Grade, two: Grade, three: Grade) -> None:
     assert strictest_grade(one) == strictest_grade(one, one) == one
@@ -42,6 +43,7 @@ def test_strictest_grade_is_a_join_semilattice(one: Grade, two: Grade, three: Gr
     assert joined in (one, two, three)
 
 
+@settings(deadline=None)
 @given(openness, openness, openness)
 def test_strictest_openness_is_a_join_semilattice(one: Openness, two: Openness, three: Openness) -> None:
     assert strictest_openness(one, one) == one
@@ -50,6 +52,7 @@ def test_strictest_openness_is_a_join_semilattice(one: Openness, two: Openness, 
     assert OPENNESS_ORDER.index(strictest_openness(one, two)) >= OPENNESS_ORDER.index(one)
 
 
+@settings(deadline=None)
 @given(grades, grades)
 def test_a_join_is_as_strict_as_its_strictest_column(one: Grade, two: Grade) -> None:
     first, second = with_item(FILINGS, "street", grade=one), with_item(FILINGS, "street", grade=two)

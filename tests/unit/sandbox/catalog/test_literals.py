@@ -3,7 +3,7 @@
 from decimal import Decimal
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sandbox.catalog.literals import canonical_literal, decimal_text, order_key
@@ -49,6 +49,7 @@ def test_spelling(item: DataItem, text: str, expected: str | None) -> None:
     assert canonical_literal(item, text) == expected
 
 
+@settings(deadline=None)
 @given(st.decimals(allow_nan=False, allow_infinity=False, places=2, min_value=-(10**12), max_value=10**12))
 def test_every_spelling_of_a_number_becomes_the_same(value: Decimal) -> None:
     canonical = decimal_text(value)
@@ -57,6 +58,7 @@ def test_every_spelling_of_a_number_becomes_the_same(value: Decimal) -> None:
     assert canonical_literal(TAX, format(value, "f")) == canonical
 
 
+@settings(deadline=None)
 @given(st.dates(), st.dates())
 def test_dates_sort_as_days(one: object, two: object) -> None:
     assert (one < two) == (order_key(FILED, str(one)) < order_key(FILED, str(two)))  # type: ignore[operator]

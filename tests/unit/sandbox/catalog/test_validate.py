@@ -5,7 +5,7 @@ from decimal import Decimal
 from time import process_time
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 
 from sandbox.catalog.model import DataItem, Dataset, ItemRole, ItemType
 from sandbox.catalog.validate import MAX_ITEMS, check_dataset
@@ -88,6 +88,7 @@ def test_a_good_declaration_has_no_problem() -> None:
     assert check_dataset(with_key) == []
 
 
+@settings(deadline=None)
 @given(datasets())
 def test_good_declarations_have_no_problem(dataset: Dataset) -> None:
     assert check_dataset(dataset) == []

@@ -107,6 +107,19 @@ def test_a_giant_fails_its_street_only() -> None:
     assert judgement.findings[0].dimension == "street"
 
 
+@pytest.mark.parametrize(
+    ("taxes", "rules", "rule"),
+    [
+        ([60, 60, 10], DisclosureRules(), RuleId.DOMINANCE_TOP),
+        ([100, 40, 10], DisclosureRules(dominance_share=Decimal("0.99"), p_percent=51), RuleId.DOMINANCE_P_PERCENT),
+    ],
+)
+def test_either_rule_is_enough(taxes: list[int], rules: DisclosureRules, rule: RuleId) -> None:
+    _, judgement = _judge(firms("a", taxes), rules=rules)
+    assert [one.rule for one in judgement.findings] == [rule.value]
+    assert any(mask.any() for mask in judgement.suppress.values())
+
+
 def test_rows_of_one_unit_are_added_up_before_they_are_compared() -> None:
     # Sixty rows of ten each: nobody dominates by row, but 54 of them are one firm's.
     rows = [dict(row, unit=0 if place < 54 else row["unit"]) for place, row in enumerate(firms("a", [10] * 60))]

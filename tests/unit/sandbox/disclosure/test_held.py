@@ -154,7 +154,12 @@ def test_release_ends_it_and_destroys_the_evidence(queue: HeldQueue, tmp_path: P
     with pytest.raises(ConflictError):
         queue.released(output.id)
     queue.approve(output.id, ONE)
-    assert queue.released(output.id).state is HeldState.RELEASED
+    released = queue.released(output.id)
+    assert released.state is HeldState.RELEASED
+    assert released.destroyed_at is not None
+    with sqlite3.connect(tmp_path / "node.sqlite") as connection:
+        assert connection.execute("select sealed from disclosure_held").fetchall() == [(None,)]
+    connection.close()
     assert list((tmp_path / "held").iterdir()) == []
     with pytest.raises(ConflictError):
         queue.approval(output.id)

@@ -106,6 +106,7 @@ LOGISTIC: dict[str, tuple[dict[str, Any], set[RuleId]]] = {
     "9 events": ({"events": 9, "target_units": {"false": 91, "true": 9}}, {RuleId.REGRESSION_EVENTS}),
     "10 events": ({"events": 10, "target_units": {"false": 90, "true": 10}}, set()),
     "9 non-events": ({"events": 91, "target_units": {"false": 9, "true": 91}}, {RuleId.REGRESSION_EVENTS}),
+    "5 non-events, whatever their units": ({"events": 95}, {RuleId.REGRESSION_EVENTS}),
     "many events of few units": ({"events": 40, "target_units": {"false": 60, "true": 3}}, {RuleId.REGRESSION_EVENTS}),
     "one class": ({"events": 100, "target_units": {"true": 100}}, {RuleId.REGRESSION_EVENTS}),
     "events that are not known": ({"events": None}, {RuleId.REGRESSION_EVENTS}),

@@ -148,6 +148,7 @@ def test_a_mean_is_suppressed_with_any_of_its_measures() -> None:
     asked = question(COUNT, aggregate(Function.MEAN, "tax"), by=["street"])
     table = _table(asked=asked, history=RecordingHistory(suppress))
     assert _cells(table) == {("a",): ("30", None), ("b",): (None, None), ("c",): ("26", None)}
+    assert [row.suppressed for row in table.rows] == [(False, True), (True, True), (False, True)]
 
 
 def test_little_left_is_for_a_person() -> None:
@@ -289,6 +290,13 @@ def test_numbers_are_ordered_as_numbers() -> None:
     rows = [dict(row, grid=grid) for grid in (9, 10, 100) for row in firms("a", [5] * 20, start=1000 * grid)]
     table = _table(rows=rows, asked=question(COUNT, by=["grid"]))
     assert [row.keys[0] for row in table.rows] == ["9", "10", "100"]
+
+
+def test_released_values_are_ordered_as_numbers() -> None:
+    rows = firms("a", [5] * 100) + firms("b", [5] * 20, start=500) + firms("c", [5] * 30, start=900)
+    order = Presentation(names=("street", "n"), order_by=(OrderBy(output="n"),))
+    table = _table(rows=rows, asked=question(COUNT, by=["street"]), presentation=order)
+    assert [row.values[0] for row in table.rows] == ["20", "30", "100"]
 
 
 def test_limit_is_applied_last() -> None:

@@ -6,6 +6,7 @@ from policies.disclosure import DisclosureRules, Zeros
 from sandbox.candidate import Candidate
 from sandbox.catalog.model import Visibility
 from sandbox.disclosure.facts import facts_of
+from sandbox.disclosure.rules import judge_table
 from sandbox.disclosure.verdict import Judgement
 from sandbox.disclosure.zeros import check_zeros
 from tests.unit.sandbox.disclosure.tables import Rows, aggregate, candidate_of, catalogue, condition, firms, question
@@ -50,6 +51,9 @@ def test_emptiness_is_a_target_unless_it_is_public(membership: Visibility) -> No
     measure = next(iter(candidate.measures))
     assert judgement.suppress[measure].tolist() == [True]
     assert judgement.protect[measure].tolist() == [membership is Visibility.CONFIDENTIAL]
+    together = judge_table(candidate, DisclosureRules(), facts_of(asked, catalogue(membership=membership)))
+    assert together.suppress[measure].tolist() == [True]
+    assert together.protect[measure].tolist() == [membership is Visibility.CONFIDENTIAL]
 
 
 def test_emptiness_under_a_confidential_filter_is_a_target() -> None:

@@ -18,10 +18,12 @@ CAP = 4
 
 def shown(table: AtomTable) -> list[tuple[Any, ...]]:
     """Atoms with their labels (a bin's number as it is)."""
-    return [
-        tuple(None if code == ABSENT else (names[code] if names else int(code)) for code, names in zip(row, table.labels, strict=True))
-        for row in table.codes.tolist()
-    ]  # fmt: skip
+
+    def label(code: int, names: tuple[str, ...]) -> Any:
+        return None if code == ABSENT else names[code] if names else code
+
+    rows = table.codes.tolist()
+    return [tuple(label(code, names) for code, names in zip(row, table.labels, strict=True)) for row in rows]
 
 
 def check(table: AtomTable, expected: dict[tuple[Any, ...], list[Row]]) -> None:

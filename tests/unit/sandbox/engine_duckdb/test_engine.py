@@ -8,13 +8,24 @@ from typing import Any
 import duckdb
 import pytest
 
+from policies.decision import Decision, Outcome, Rule
+from sandbox.candidate import Candidate
 from sandbox.catalog.model import Catalogue
+from sandbox.disclosure.atoms import Facet
+from sandbox.engine_duckdb.engine import DuckdbEngine
+from sandbox.engine_duckdb.publish import publish
+from sandbox.engine_duckdb.registry import UnitRegistry
 from sandbox.engine_duckdb.snapshots import FolderSnapshots
-from sandbox.isolation import BubblewrapCage, Limits
+from sandbox.engine_duckdb.sources import CsvSource
+from sandbox.isolation import BubblewrapCage, CagePool, Limits
 from sandbox.isolation.limits import MEBIBYTE
+from sandbox.operations.measure import MeasureKind
 from sandbox.operations.registry import measures_of
+from sandbox.query.admit import Admitted, admit
+from sandbox.query.sql import parse_sql
 from tests.unit.sandbox.engine_duckdb.test_tables import COUNT, UNITS, asked, total_of
-from tests.unit.sandbox.engine_duckdb.world import FILINGS, RULES, Home, datasets, column, home
+from tests.unit.sandbox.engine_duckdb.world import FILINGS, RULES, Home, column, datasets, home
+from yingbi.clock import SystemClock
 from yingbi.errors import ConflictError, ErrorCode, RefusedError, TamperDetectedError
 from yingbi.plan.model import Aggregate, Dimension, Function, Question
 
@@ -100,3 +111,49 @@ def test_a_snapshot_that_was_changed_is_not_used(tmp_path: Path) -> None:
     with pytest.raises(TamperDetectedError) as raised:
         FolderSnapshots(tmp_path).folder(made.catalogue.versions[FILINGS, 1])
     assert raised.value.code is ErrorCode.SNAPSHOT_DAMAGED
+
+
+def street_of(unit: int) -> str:
+    return "Futian" if unit % 2 else "Shatou"
+
+
+def test_from_a_file_through_publication_and_admission_to_a_candidate(tmp_path: Path) -> None:
+    filings, _ = datasets(2)
+    lines = [
+        f"FIRM-{unit:03d},{street_of(unit)},A,{year},{unit}.25,-{unit}.5,true,2024-01-01"
+        for unit in range(40)
+        for year in (2020, 2021)
+    ]
+    path, data = tmp_path / "in.csv", tmp_path / "data"
+    path.write_text("\n".join(["uscc,street,sector,year,turnover,profit,active,filed", *lines, ""]))
+    registry = UnitRegistry(tmp_path / "units.db")
+    version = publish(filings, CsvSource(path=path), data=data, registry=registry, clock=SystemClock())
+    catalogue = Catalogue(datasets={FILINGS: filings}, versions={(FILINGS, 1): version})
+    plan = parse_sql(f'SELECT street, sum(profit) AS p, count(*) AS n FROM "{FILINGS}" GROUP BY street')
+    decision = Decision(
+        outcome=Outcome.PERMIT,
+        determining=(Rule(agreement="agreement-1", path="$"),),
+        disclosure=RULES,
+        terms=("sha256:" + "0" * 64,),
+    )
+    admitted = admit(plan, catalogue, decision)
+    assert isinstance(admitted, Admitted), admitted
+    with CagePool(BubblewrapCage()) as pool:
+        engine = DuckdbEngine(cage=pool, snapshots=FolderSnapshots(data), catalogue=lambda: catalogue)
+        pool.warm(engine.warm(admitted))
+        found = engine.run(admitted)
+        assert isinstance(found, Candidate)
+        atoms = engine.atoms(FILINGS, [1], [Facet(column=column("street"), version=1)], cap=10)
+    by_key = dict(zip(found.keys, range(found.cells), strict=True))
+    (measure,) = [measure for measure in found.measures if measure.kind is MeasureKind.SUM]
+    for street, rest in (("Futian", 1), ("Shatou", 0)):
+        expected = -2 * sum(unit * 100 + 50 for unit in range(40) if unit % 2 == rest)
+        assert found.measures[measure].totals[by_key[street,]] == expected
+    assert found.measures[measure].negative.all()
+    assert atoms.rows.tolist() == [40, 40]
+    assert (data / FILINGS / "1" / "data.duckdb").exists()
+    (data / FILINGS / "1" / "data.duckdb").chmod(0o600)
+    with (data / FILINGS / "1" / "data.duckdb").open("ab") as file:
+        file.write(b"x")
+    with pytest.raises(TamperDetectedError):
+        engine.run(admitted)

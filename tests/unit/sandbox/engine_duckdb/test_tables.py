@@ -311,11 +311,9 @@ def test_quantiles_are_interpolated_order_statistics(tmp_path: Path, fraction: s
         expected = round(low + (at - int(at)) * (high - low))
         assert values.totals[place] == expected
         assert abs(expected - np.quantile(known, float(fraction))) <= 0.5000001
-        sides = [
-            len({row["_unit"] for row in members if row["profit"] is not None and side(row["profit"])})
-            for side in (lambda x: x < expected, lambda x: x > expected)  # noqa: B023
-        ]
-        assert [values.below[place], values.above[place]] == sides
+        present = [row for row in members if row["profit"] is not None]
+        assert values.below[place] == len({row["_unit"] for row in present if row["profit"] < expected})
+        assert values.above[place] == len({row["_unit"] for row in present if row["profit"] > expected})
 
 
 def test_nothing_selected_is_one_cell_of_nothing_without_dimensions_and_none_with(tmp_path: Path) -> None:
@@ -358,7 +356,7 @@ def test_a_literal_is_never_text_of_a_statement(tmp_path: Path) -> None:
 
 
 def test_a_join_that_could_multiply_rows_is_refused(tmp_path: Path) -> None:
-    made, rows, firms = home(tmp_path, units=5)
+    made, _, firms = home(tmp_path, units=5)
     made.publish(FIRMS, [*firms, dict(firms[0], _row=99)], version=2)
     source = Source(dataset=FILINGS, version=1, joins=(Join(dataset=FIRMS, kind=JoinKind.INNER, version=2),))
     with pytest.raises(InvalidRequestError):

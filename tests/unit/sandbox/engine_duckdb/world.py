@@ -56,7 +56,7 @@ def datasets(rows_per_unit: int) -> tuple[Dataset, Dataset]:
                 "year", ItemType.INTEGER, bounds=(Decimal(2000), Decimal(2030)), role=ItemRole.ROW_KEY, nullable=False
             ),
             _item("turnover", ItemType.DECIMAL, decimals=2, bounds=(Decimal(0), Decimal(10**9)), nullable=False),
-            _item("profit", ItemType.DECIMAL, decimals=2),
+            _item("profit", ItemType.DECIMAL, decimals=2, bounds=(Decimal(-(10**12)), Decimal(10**12))),
             _item("active", ItemType.BOOLEAN, nullable=False),
             _item("filed", ItemType.DATE),
         ),

@@ -13,8 +13,8 @@ from sandbox.disclosure.history import History, HistoryLimits, HistoryStore
 from sandbox.disclosure.history.tables import ANSWER, HEAD, PART
 from sandbox.disclosure.history_gate import HistoryGate
 from sandbox.operations.measure import Measure
-from tests.lib.atoms import ArraySource, ask, column, propose
-from tests.unit.sandbox.history.firms import RULES, Node, make_node
+from tests.lib.atoms import ArraySource, ask, column, equations, in_span, propose
+from tests.unit.sandbox.history.firms import FIRMS, RULES, Node, make_node
 from yingbi.clock import SystemClock
 from yingbi.errors import ErrorCode, RefusedError, TamperDetectedError, UnavailableError
 from yingbi.events.outputs import CheckVerdict, Risk
@@ -184,6 +184,20 @@ def test_a_table_that_would_be_empty_fails_with_its_risk() -> None:
     found = {finding.risk: finding for finding in verdict.findings}
     assert found[Risk.DIFFERENCING].verdict is CheckVerdict.FAIL
     assert found[Risk.SECONDARY_DISCLOSURE].verdict is CheckVerdict.PASS
+
+
+def test_a_large_cell_that_dominance_held_back_stays_unknown() -> None:
+    node = make_node()
+    proposal = propose(node.data, node.catalogue, ask("street", "sector", margins=True), RULES)
+    held = np.array([key == ("a", "x") for key in proposal.keys])
+    measure, one = next(iter(proposal.measures.items()))
+    proposal = replace(proposal, measures={measure: replace(one, primary=held, publishable=~held)})
+    verdict = node.history.judge(proposal)
+    released = ~held & ~verdict.suppress[measure]
+    known = equations(node.data, node.catalogue, proposal, released, (), FIRMS)
+    cell = equations(node.data, node.catalogue, proposal, held, (), FIRMS)
+    assert not in_span(known, cell).any()
+    assert 0 < verdict.suppress[measure].sum() <= 3
 
 
 def test_secondary_suppression_is_told_apart() -> None:

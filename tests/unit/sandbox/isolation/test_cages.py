@@ -27,11 +27,9 @@ def scratch_folders(tmp_path: Path) -> int:
 
 def test_a_worker_serves_one_job_and_leaves_nothing(tmp_path: Path) -> None:
     worker = BubblewrapCage(scratch_root=tmp_path).start(PROBE)
-    assert worker.is_alive
-    assert scratch_folders(tmp_path) == 1
+    assert [worker.is_alive, scratch_folders(tmp_path)] == [True, 1]
     assert worker.run(JOB).kind is FrameKind.RESULT
-    assert not worker.is_alive
-    assert scratch_folders(tmp_path) == 0
+    assert [worker.is_alive, scratch_folders(tmp_path)] == [False, 0]
     with pytest.raises(UnavailableError):
         worker.run(JOB)
 

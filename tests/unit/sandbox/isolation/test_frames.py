@@ -22,7 +22,9 @@ dtypes = st.sampled_from([np.int32, np.int64, np.uint64, np.float64, np.bool_])
 @st.composite
 def frames(draw: st.DrawFn) -> Frame:
     names = draw(st.lists(st.text("abc.0123", min_size=1, max_size=5), unique=True, max_size=4))
-    arrays = {name: np.array(draw(st.lists(st.integers(0, 1), max_size=9)), dtype=draw(dtypes)) for name in names}
+    arrays: dict[str, Any] = {
+        name: np.array(draw(st.lists(st.integers(0, 1), max_size=9)), dtype=draw(dtypes)) for name in names
+    }
     return Frame(kind=draw(st.sampled_from(FrameKind)), value=draw(values), arrays=arrays)
 
 

@@ -1,0 +1,103 @@
+"""All reasons why a request is not permitted, each with what would lift it (docs/spec/agreement.md, "Reasons").
+
+Runs only after `policies.evaluate` has refused, agreement by agreement, so that every reason names its rule.
+"""
+
+from collections.abc import Sequence
+
+from policies import reasons as why
+from policies.bureau import is_credit
+from policies.compiled import CompiledAgreement, covers
+from policies.decision import Reason
+from policies.request import ColumnUse, Consumption, Context, DatasetFacts, Request, Use
+from policies.rules import is_fit_for_identity, is_prohibited, touched
+from yingbi.events.fields import Openness
+
+__all__ = ["find_reasons"]
+
+
+def find_reasons(
+    compiled: Sequence[CompiledAgreement], applying: tuple[CompiledAgreement, ...], request: Request, context: Context
+) -> list[Reason]:
+    """Return every reason against a request, in an order that depends on the request and the agreements' ids only."""
+    reasons = [why.frozen(name) for name in sorted(context.frozen & touched(applying, request))]
+    if not request.datasets or not request.operations or request.rounds < 0:
+        reasons.append(why.rule_error())
+    facts: dict[str, DatasetFacts] = {}
+    for name in request.datasets:
+        reasons += _of_dataset(compiled, applying, request, context, name, facts)
+    for use in request.uses:
+        reasons += _of_use(applying, use, request, context, facts)
+    for item in applying:
+        reasons += _of_terms(item, request, context)
+    return reasons
+
+
+def _of_dataset(
+    compiled: Sequence[CompiledAgreement],
+    applying: tuple[CompiledAgreement, ...],
+    request: Request,
+    context: Context,
+    name: str,
+    facts: dict[str, DatasetFacts],
+) -> list[Reason]:
+    if not any(name in item.datasets for item in applying):
+        # SECURITY: of a data set that no agreement names, nothing is told, not even whether it exists.
+        return list(why.dataset_not_granted(compiled, applying, request, context, name))
+    about = context.catalogue.facts(name)
+    if about is None:
+        return [why.dataset_unknown(name)]
+    if about.openness is Openness.NOT_OPEN:
+        return [why.dataset_not_open(name)]
+    facts[name] = about
+    return []
+
+
+def _of_use(
+    applying: tuple[CompiledAgreement, ...],
+    use: ColumnUse,
+    request: Request,
+    context: Context,
+    facts: dict[str, DatasetFacts],
+) -> list[Reason]:
+    about = facts.get(use.dataset)
+    if about is None:  # said already, unless the request uses what it does not name
+        return [] if use.dataset in request.datasets else [why.rule_error()]
+    column = about.columns.get(use.column)
+    if column is None:
+        return [why.column_unknown(use)]
+    if column.on_negative_list:
+        return [why.on_negative_list(use)]
+    if column.grade in context.bureau.too_high:
+        return [why.grade_too_high(use)]
+    if use.column == about.unit_column and not is_fit_for_identity(use):
+        return [why.identity_column(use)]
+    found = [_of_grant(item, use, about) for item in applying if use.dataset in item.datasets]
+    return [reason for reason in found if reason is not None]
+
+
+def _of_grant(item: CompiledAgreement, use: ColumnUse, facts: DatasetFacts) -> Reason | None:
+    column = item.datasets[use.dataset].columns.get(use.column)
+    if column is None or use.use not in column.uses:
+        return why.use_not_granted(item, use, column, facts)
+    if use.use is Use.AGGREGATE and column.functions is not None and use.function not in column.functions:
+        return why.function_not_granted(item, use, column)
+    missing = why.missing_values(item, use, column, facts)
+    return why.values_not_granted(item, use, column, facts, missing) if missing else None
+
+
+def _of_terms(item: CompiledAgreement, request: Request, context: Context) -> list[Reason]:
+    reasons = [
+        why.operation_not_granted(item, name) for name in request.operations if not covers(item.operations, name)
+    ]
+    reasons += [why.prohibited(denied) for denied in item.prohibitions if is_prohibited(denied, request)]
+    if is_credit(request.purpose) or request.intermediary != item.intermediary:
+        reasons += why.intermediary(item, request, context.licensed_intermediaries)
+    used = context.consumption.get(item.id, Consumption())
+    if used.jobs >= item.jobs:
+        reasons.append(why.limit_reached(item, "jobs"))
+    if used.jobs_today >= item.jobs_per_day:
+        reasons.append(why.limit_reached(item, "jobs_per_day"))
+    if request.rounds and used.rounds + request.rounds > item.rounds:
+        reasons.append(why.limit_reached(item, "rounds"))
+    return reasons

@@ -1,0 +1,432 @@
+"""The history of a node: judges a proposal against every answer ever given, and records what comes out.
+
+Implements `sandbox.disclosure.history_gate.HistoryGate`. Atoms and factors are kept in memory and follow from what is
+stored: after a restart, or when another process has recorded, they are made again.
+"""
+
+import hashlib
+import secrets
+import threading
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sandbox.catalog.model import Catalogue, Visibility
+from sandbox.disclosure.atoms import AtomSource, AtomTable
+from sandbox.disclosure.history.check import Basis, Checked, MeetingName, Terms, check, empty_basis
+from sandbox.disclosure.history.facets import FacetPlan, plan_facets, space_of
+from sandbox.disclosure.history.limits import HistoryLimits
+from sandbox.disclosure.history.partition import Cells, Space, cut_into_cells
+from sandbox.disclosure.history.protection import Movement, other_worlds
+from sandbox.disclosure.history.scopes import ROWS, Scope, SystemKey, is_weighted, item_of, scope_of, systems_of
+from sandbox.disclosure.history.store import Answer, HistoryStore, Layout, Part
+from sandbox.disclosure.history.targets import Meeting, TargetKind
+from sandbox.disclosure.history_gate import HistoryVerdict, Proposal
+from sandbox.disclosure.verdict import Finding
+from sandbox.operations.measure import Measure, MeasureKind
+from yingbi.canonical import JsonValue
+from yingbi.errors import ErrorCode, RefusedError, UnavailableError
+from yingbi.events.outputs import CheckVerdict, Risk
+from yingbi.plan.codec import question_digest
+from yingbi.plan.model import Column, Dimension, Question, TableQuestion
+
+__all__ = ["History"]
+
+Bools = NDArray[np.bool_]
+
+_RULE: Final = "history"
+_WEIGHTED_RULE: Final = "history-weighted"
+_PROTECTION_RULE: Final = "history-protection"
+_REPEATED: Final = "repeated"
+_LOCK_WAIT_S: Final = 30.0
+
+
+@dataclass(slots=True, eq=False)
+class _System:
+    """One system in memory: its parts in order, and what is derived from them."""
+
+    parts: list[tuple[Layout, Part]]
+    basis: Basis
+    plan: FacetPlan | None = None
+    cap: int = 0
+    table: AtomTable | None = None
+    space: Space | None = None
+    cells: list[Cells] | None = None
+    meetings: dict[MeetingName, Meeting | None] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Pending:
+    """A judgement that may be recorded while nothing else was recorded."""
+
+    answer: Answer
+    evidence: Mapping[str, JsonValue]
+    grow: Mapping[SystemKey, Callable[[], Basis]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Claim:
+    """What some measures of a proposal say in one system."""
+
+    part: Part
+    measures: tuple[Measure, ...]
+
+
+class History:
+    """Remembers every exact answer of a node (implements `HistoryGate`).
+
+    One judgement at a time in a process; between processes the store's head decides, so that a judgement that another
+    answer has overtaken is not recorded.
+    """
+
+    def __init__(self, store: HistoryStore, source: AtomSource, limits: HistoryLimits | None = None) -> None:
+        self._store, self._source = store, source
+        self._limits = limits or HistoryLimits()
+        self._lock = threading.Lock()
+        self._sequence = 0
+        self._answers: dict[str, Answer] = {}
+        self._parts: dict[SystemKey, list[tuple[Layout, Part]]] = {}
+        self._systems: OrderedDict[SystemKey, _System] = OrderedDict()
+        self._pending: OrderedDict[str, _Pending] = OrderedDict()
+
+    def judge(self, proposal: Proposal) -> HistoryVerdict:
+        """Judge a proposal against all recorded answers; changes nothing that later judgements see.
+
+        Raises:
+            RefusedError: a stated bound is reached (`history-limit`).
+            UnavailableError: another answer is being checked (`history-busy`).
+            TamperDetectedError: stored answers are damaged.
+        """
+        with self._exclusive():
+            self._follow()
+            digest = question_digest(proposal.question)
+            known = self._answers.get(digest)
+            if known is not None:
+                return _repeat(known, proposal)
+            return self._judge_new(digest, proposal)
+
+    def record(self, token: str) -> None:
+        """Make a judged proposal, less what was suppressed, an answer that was given; durable when this returns.
+
+        Raises:
+            UnavailableError: an answer was recorded since this judgement (`history-busy`): judge again.
+        """
+        if token == _REPEATED:
+            return
+        with self._exclusive():
+            pending = self._pending.pop(token, None)
+            if pending is None:
+                raise UnavailableError(ErrorCode.HISTORY_BUSY, "expected a judgement that still stands")
+            self._store.add(pending.answer, pending.evidence)
+            self._remember(pending.answer)
+            for key, grow in pending.grow.items():
+                if key in self._systems:
+                    self._systems[key].basis = grow()
+            self._pending.clear()
+
+    def discard(self, token: str) -> None:
+        """Forget a judgement that will not be released; unknown tokens are ignored."""
+        with self._exclusive():
+            self._pending.pop(token, None)
+
+    # --- what was recorded --------------------------------------------------------------------------------------------
+
+    def _exclusive(self) -> "_Held":
+        return _Held(self._lock)
+
+    def _follow(self) -> None:
+        for answer in self._store.since(self._sequence):
+            self._remember(answer)
+            self._pending.clear()
+
+    def _remember(self, answer: Answer) -> None:
+        self._sequence = answer.sequence
+        self._answers[answer.question] = answer
+        for part in answer.parts:
+            self._parts.setdefault(part.system, []).append((answer.layout, part))
+
+    # --- judging ------------------------------------------------------------------------------------------------------
+
+    def _judge_new(self, digest: str, proposal: Proposal) -> HistoryVerdict:
+        claims, weighted = _claims(proposal)
+        dimensions = _dimensions(proposal.question)
+        layout = Layout(dimensions=dimensions, keys=proposal.keys, is_total=np.asarray(proposal.is_total, dtype=bool))
+        checked: dict[SystemKey, Checked] = {}
+        for key in sorted({claim.part.system for claim in claims}):
+            new = [(layout, claim.part) for claim in claims if claim.part.system == key]
+            checked[key] = self._check(key, new, proposal, digest)
+            self._systems[key].basis = checked[key].basis
+        claims = _answered(claims, checked)
+        masks = _masks(proposal, claims)
+        movements = self._movements(claims, checked, proposal)
+        evidence = _evidence(checked, self._sequence) | _proofs(movements)
+        answer = Answer(
+            sequence=self._sequence + 1,
+            question=digest,
+            layout=layout,
+            parts=tuple(claim.part for claim in claims),
+            masks=masks,
+        )
+        token = secrets.token_hex(16)
+        grow = {key: one.grow for key, one in checked.items()}
+        self._pending[token] = _Pending(answer=answer, evidence=evidence, grow=grow)
+        while len(self._pending) > self._limits.pending:
+            self._pending.popitem(last=False)
+        return HistoryVerdict(
+            suppress={measure: proposal.measures[measure].publishable & ~mask for measure, mask in masks.items()},
+            findings=(*_findings(proposal, masks, checked, weighted), *_near(movements, proposal)),
+            token=token,
+            evidence=evidence,
+        )
+
+    def _check(self, key: SystemKey, new: Sequence[tuple[Layout, Part]], proposal: Proposal, digest: str) -> Checked:
+        system = self._system(key)
+        if len(system.parts) + len(new) > self._limits.tables:
+            raise RefusedError(
+                ErrorCode.HISTORY_LIMIT, f"expected at most {self._limits.tables} answers in one history"
+            )
+        every = [*system.parts, *new]
+        cells = self._cells(key, system, every, proposal)
+        if system.table is None or system.space is None:
+            raise RefusedError(ErrorCode.HISTORY_LIMIT, "expected atoms of the data set")
+        seed = hashlib.sha256(f"{key.dataset}\n{key.subject}\n{self._sequence}\n{digest}".encode()).digest()
+        terms = Terms(
+            min_units=proposal.rules.min_units,
+            rows_a_unit=_rows_a_unit(key.dataset, every, proposal.catalogue),
+            is_centred=_is_centred(key, proposal.catalogue),
+            limits=self._limits,
+            meetings=system.meetings,
+            seed=int.from_bytes(seed[:8], "big"),
+        )
+        pairs = [(one, part) for one, (_, part) in zip(cells, every, strict=True)]
+        count = len(system.parts)
+        return check(system.space, system.table, pairs[:count], pairs[count:], system.basis, terms)
+
+    def _movements(
+        self, claims: Sequence[_Claim], checked: Mapping[SystemKey, Checked], proposal: Proposal
+    ) -> list[tuple[SystemKey, Movement]]:
+        """Return how far held sums of columns that cannot be negative can move (bounded by `limits.proofs`)."""
+        found: list[tuple[SystemKey, Movement]] = []
+        for key, one in checked.items():
+            sums = [claim for claim in claims if claim.part.system == key and _adds_up(claim, key, proposal.catalogue)]
+            equations = one.equations() if sums else None
+            table = self._systems[key].table
+            if equations is None or table is None:
+                continue
+            version = sums[0].part.scope.version(key.dataset)
+            column = Column(dataset=key.dataset, name=key.subject)
+            totals = self._source.totals(table, key.dataset, version, Measure(kind=MeasureKind.SUM, columns=(column,)))
+            values = np.array([float(total) for total in totals])
+            upper = table.rows.astype(np.float64) * _upper_bound(key, proposal.catalogue)
+            if (values >= 0).all():
+                found += [(key, movement) for movement in other_worlds(equations, values, upper)]
+        return found
+
+    def _system(self, key: SystemKey) -> _System:
+        recorded = self._parts.setdefault(key, [])
+        system = self._systems.pop(key, None) or _System(parts=recorded, basis=empty_basis())
+        self._systems[key] = system
+        while len(self._systems) > self._limits.systems_in_memory:
+            self._systems.popitem(last=False)
+        return system
+
+    def _cells(
+        self, key: SystemKey, system: _System, every: Sequence[tuple[Layout, Part]], proposal: Proposal
+    ) -> list[Cells]:
+        """Return the cells of all answers, cut again where atoms or confidential classes have changed."""
+        plan = plan_facets(key.dataset, [part.scope for _, part in every], proposal.catalogue)
+        cap = proposal.rules.min_units
+        if plan != system.plan or cap > system.cap or system.table is None:
+            system.table = self._source.atoms(key.dataset, plan.versions, plan.facets, cap=cap)
+            system.space = space_of(plan, system.table, key.dataset, proposal.catalogue)
+            system.plan, system.cap, system.cells = plan, cap, None
+            system.meetings.clear()
+        space = system.space
+        if space is None:
+            raise RefusedError(ErrorCode.HISTORY_LIMIT, "expected atoms of the data set")
+        known = system.cells or []
+        known += [
+            cut_into_cells(space, part.scope, layout.keys, layout.is_total)
+            for layout, part in system.parts[len(known) :]
+        ]
+        system.cells = known
+        fresh = every[len(system.parts) :]
+        return known + [cut_into_cells(space, part.scope, layout.keys, layout.is_total) for layout, part in fresh]
+
+
+class _Held:
+    """The history's lock, held for a `with` block; waiting is bounded."""
+
+    def __init__(self, lock: threading.Lock) -> None:
+        self._lock = lock
+
+    def __enter__(self) -> None:
+        if not self._lock.acquire(timeout=_LOCK_WAIT_S):
+            raise UnavailableError(ErrorCode.HISTORY_BUSY, "another answer is being checked")
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
+
+
+def _claims(proposal: Proposal) -> tuple[list[_Claim], int]:
+    """Return what a proposal says, by system and scope, and how many measures count rows of a system several times."""
+    groups: dict[tuple[SystemKey, Scope], list[Measure]] = {}
+    weighted = 0
+    for measure in sorted(proposal.measures, key=repr):
+        scope = scope_of(proposal.question, measure, proposal.catalogue)
+        keys = systems_of(proposal.question, measure, scope, proposal.catalogue)
+        if is_weighted(proposal.question, keys, scope, proposal.catalogue):
+            weighted += 1
+            keys = tuple(key for key in keys if key.dataset == proposal.question.source.dataset)
+        for key in keys:
+            groups.setdefault((key, scope), []).append(measure)
+    claims = [
+        _Claim(part=_part(key, scope, measures, proposal), measures=tuple(measures))
+        for (key, scope), measures in groups.items()
+    ]
+    return sorted(claims, key=lambda claim: (claim.part.system, repr(claim.part.scope))), weighted
+
+
+def _part(key: SystemKey, scope: Scope, measures: Sequence[Measure], proposal: Proposal) -> Part:
+    held = np.any([proposal.measures[one].primary for one in measures], axis=0)
+    asked = np.any([proposal.measures[one].publishable for one in measures], axis=0)
+    # SECURITY: measures of one system over one cell give each other away: what one must not tell, none tells.
+    return Part(system=key, scope=scope, released=np.asarray(asked & ~held), held=np.asarray(held))
+
+
+def _answered(claims: Sequence[_Claim], checked: Mapping[SystemKey, Checked]) -> list[_Claim]:
+    """Return the claims with what may come out of each."""
+    released = {key: iter(one.released) for key, one in checked.items()}
+    return [replace(claim, part=replace(claim.part, released=next(released[claim.part.system]))) for claim in claims]
+
+
+def _masks(proposal: Proposal, claims: Sequence[_Claim]) -> dict[Measure, Bools]:
+    """Return which values of each measure come out: those that every system lets out."""
+    masks = {measure: np.array(one.publishable, dtype=bool) for measure, one in proposal.measures.items()}
+    for claim in claims:
+        for measure in claim.measures:
+            masks[measure] &= claim.part.released
+    return masks
+
+
+def _repeat(known: Answer, proposal: Proposal) -> HistoryVerdict:
+    """Return the masks of the same question's answer, cell by cell, whatever the order of dimensions and cells."""
+    names = _cell_names(known.layout.dimensions, known.layout.keys, known.layout.is_total)
+    place = {name: number for number, name in enumerate(names)}
+    now = _cell_names(_dimensions(proposal.question), proposal.keys, proposal.is_total)
+    order = np.array([place.get(name, -1) for name in now], dtype=np.int64)
+    suppress = {}
+    for measure, one in proposal.measures.items():
+        mask = known.masks.get(measure)
+        released = np.zeros(len(order), dtype=bool) if mask is None else np.append(mask, False)[order]
+        suppress[measure] = one.publishable & ~released
+    finding = Finding(risk=Risk.DIFFERENCING, rule=_RULE, verdict=CheckVerdict.PASS, cells=0)
+    return HistoryVerdict(suppress=suppress, findings=(finding,), token=_REPEATED, repeated=True)
+
+
+def _cell_names(
+    dimensions: Sequence[Dimension], keys: Sequence[tuple[str | None, ...]], is_total: Bools
+) -> list[frozenset[tuple[Dimension, str | None, bool]]]:
+    return [
+        frozenset(zip(dimensions, key, map(bool, totals), strict=True))
+        for key, totals in zip(keys, is_total, strict=True)
+    ]
+
+
+def _findings(
+    proposal: Proposal, masks: Mapping[Measure, Bools], checked: Mapping[SystemKey, Checked], weighted: int
+) -> tuple[Finding, ...]:
+    lost = sum(int((one.publishable & ~masks[measure]).sum()) for measure, one in proposal.measures.items())
+    is_empty = any(one.publishable.any() and not masks[measure].any() for measure, one in proposal.measures.items())
+    found: Counter[TargetKind] = Counter()
+    for one in checked.values():
+        found.update(one.found)
+    is_proved = all(one.is_proved for one in checked.values())
+    verdict = CheckVerdict.FAIL if is_empty or not is_proved else CheckVerdict.PASS
+    secondary = found[TargetKind.HELD_BACK]
+    others = found.total() - secondary
+    findings = [
+        Finding(
+            risk=Risk.SECONDARY_DISCLOSURE, rule=_RULE, verdict=verdict if secondary else CheckVerdict.PASS, cells=lost
+        ),
+        Finding(
+            risk=Risk.DIFFERENCING,
+            rule=_RULE,
+            verdict=verdict if others or not secondary else CheckVerdict.PASS,
+            cells=lost,
+        ),
+    ]
+    if weighted:
+        # SECURITY: what cannot be looked at is for a person, not for the partner.
+        findings.append(
+            Finding(risk=Risk.DIFFERENCING, rule=_WEIGHTED_RULE, verdict=CheckVerdict.REVIEW, cells=len(proposal.keys))
+        )
+    return tuple(findings)
+
+
+def _evidence(checked: Mapping[SystemKey, Checked], sequence: int) -> dict[str, JsonValue]:
+    systems: list[JsonValue] = [
+        {
+            "dataset": key.dataset,
+            "subject": key.subject,
+            "determined": {str(kind): count for kind, count in one.found.items()},
+            "rounds": one.rounds,
+            "proved": one.is_proved,
+            **one.notes,
+        }
+        for key, one in checked.items()
+    ]
+    return {"earlier_answers": sequence, "systems": systems}
+
+
+def _adds_up(claim: _Claim, key: SystemKey, catalogue: Catalogue) -> bool:
+    """Return whether a claim publishes sums of its column, and the column is declared never to be negative."""
+    dataset = catalogue.dataset(key.dataset)
+    item = None if dataset is None else dataset.item(key.subject)
+    is_sum = any(measure.kind is MeasureKind.SUM for measure in claim.measures)
+    return is_sum and item is not None and item.bounds is not None and item.bounds[0] >= 0
+
+
+def _upper_bound(key: SystemKey, catalogue: Catalogue) -> float:
+    """Return the declared greatest value of a column, in fixed point."""
+    item = item_of(catalogue, Column(dataset=key.dataset, name=key.subject))
+    return float("inf") if item.bounds is None else float(item.bounds[1].scaleb(item.decimals))
+
+
+def _proofs(movements: Sequence[tuple[SystemKey, Movement]]) -> dict[str, JsonValue]:
+    proofs: list[JsonValue] = [
+        {"dataset": key.dataset, "subject": key.subject, "moves_percent": str(movement.percent)}
+        for key, movement in movements
+    ]
+    return {"protection": proofs}
+
+
+def _near(movements: Sequence[tuple[SystemKey, Movement]], proposal: Proposal) -> tuple[Finding, ...]:
+    """Return the finding on held values for which no other world far enough away was found."""
+    near = sum(not movement.is_enough(proposal.rules.p_percent) for _, movement in movements)
+    if not movements:
+        return ()
+    verdict = CheckVerdict.REVIEW if near else CheckVerdict.PASS
+    return (Finding(risk=Risk.SECONDARY_DISCLOSURE, rule=_PROTECTION_RULE, verdict=verdict, cells=near),)
+
+
+def _dimensions(question: Question) -> tuple[Dimension, ...]:
+    return question.group_by if isinstance(question, TableQuestion) else ()
+
+
+def _is_centred(key: SystemKey, catalogue: Catalogue) -> bool:
+    """Return whether everybody knows how many rows an atom of the system has: counts, and public members."""
+    dataset = catalogue.dataset(key.dataset)
+    return key.subject == ROWS and dataset is not None and dataset.membership is Visibility.PUBLIC
+
+
+def _rows_a_unit(dataset: str, parts: Sequence[tuple[Layout, Part]], catalogue: Catalogue) -> int:
+    versions = {version for _, part in parts for name, version in part.scope.versions if name == dataset}
+    found = [catalogue.versions.get((dataset, version)) for version in versions]
+    declared = catalogue.dataset(dataset)
+    bounds = [one.max_rows_per_unit for one in found if one is not None]
+    return max([1, *bounds]) if len(bounds) == len(found) or declared is None else declared.max_rows_per_unit

@@ -1,0 +1,36 @@
+"""The stated bounds of history: what is checked up to here, and refused beyond (disclosure.md, section 2, exact).
+
+Cost of one judgement over N atoms, V blocks of confidential values, T released layers of tables, m released cells and
+n new ones: memory 8 m^2 + 12 N T + 24 N V r bytes, time O(m^2 n + n^3) for the factor and O(N T V r) a projection,
+where r (3 to 64) is the number of random directions.
+"""
+
+from dataclasses import dataclass
+
+__all__ = ["HistoryLimits"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HistoryLimits:
+    """Bounds of one system of answers, and of the work on one proposal.
+
+    `cells`: released cells that bind (a factor of 8 cells^2 bytes). `variables`: atoms x blocks x directions.
+    `blocks`: blocks of confidential values (product over columns). `tables`: answers in one system. `layer_pairs`:
+    pairs of earlier tables whose intersections are named again (all pairs with the new one always are).
+    `meeting_atoms`: atoms x pairs of layers that are remembered (8 bytes each). `rounds`: rounds of suppression.
+    `give_back`: cells tried for release again. `proofs`: held cells for which another world is made.
+    `pending`: judgements that wait to be recorded.
+    """
+
+    cells: int = 6_000
+    new_cells: int = 4_000
+    variables: int = 40_000_000
+    blocks: int = 512
+    tables: int = 2_000
+    layer_pairs: int = 256
+    meeting_atoms: int = 16_000_000
+    rounds: int = 64
+    give_back: int = 12
+    proofs: int = 16
+    systems_in_memory: int = 6
+    pending: int = 8

@@ -1,0 +1,204 @@
+"""Cells of a released table as sets of variables: a public part (atoms) times a set of confidential classes.
+
+A *layer* is one level of a table (which dimensions are summed over): its public parts are disjoint, so that one integer
+code an atom says everything. A variable is (atom, block): the blocks are the finest sets of confidential classes that
+any answer tells apart, and come from declarations and questions alone.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sandbox.catalog.model import DataItem
+from sandbox.disclosure.history.scopes import Scope
+from sandbox.disclosure.history.splits import Split
+from yingbi.errors import ErrorCode, RefusedError
+from yingbi.plan.model import Column, Dimension
+
+__all__ = ["Blocks", "Cells", "Layer", "PublicFacet", "SecretFacet", "Space", "blocks_of", "cut_into_cells"]
+
+Bools = NDArray[np.bool_]
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
+SecretSet = tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class PublicFacet:
+    """A public column over the atoms: `codes` is the class of each atom (N, int64)."""
+
+    item: DataItem
+    split: Split
+    codes: Ints
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SecretFacet:
+    """A confidential column: its classes, and whether null is one of them."""
+
+    item: DataItem
+    split: Split
+    has_null: bool
+
+    @property
+    def classes(self) -> int:
+        """Return the number of classes that can occur."""
+        return self.split.classes - (not self.has_null)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Space:
+    """What cells of one system are cut from: `atoms` (how many), facets, and `present[data set, version]` (N, bool)."""
+
+    atoms: int
+    public: Mapping[tuple[Column, int], PublicFacet]
+    secret: Mapping[Column, SecretFacet]
+    present: Mapping[tuple[str, int], Bools]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Layer:
+    """One level of a table: `codes` (N, int32) is an atom's public part, or -1; there are `parts` of them.
+
+    `digest` is of both: the same split, asked again, is looked at once.
+    """
+
+    codes: NDArray[np.int32]
+    parts: int
+    digest: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Cells:
+    """The cells of one answer: layer, public part in that layer, and set of confidential classes, by cell."""
+
+    layers: tuple[Layer, ...]
+    layer: Ints
+    part: Ints
+    secret: tuple[SecretSet, ...]
+
+    def __len__(self) -> int:
+        return len(self.layer)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Blocks:
+    """The blocks of a system: share `mu` (V) of each, sum 1, and which of them each set is made of (k x V)."""
+
+    mu: Floats
+    sets: Bools
+    number: Mapping[SecretSet, int]
+
+
+def cut_into_cells(space: Space, scope: Scope, keys: Sequence[tuple[str | None, ...]], is_total: Bools) -> Cells:
+    """Return the cells of an answer; time O(N x levels), no look at any confidential value."""
+    selected = _selected(space, scope)
+    everything = _secret_conditions(space, scope)
+    layer, part = np.zeros(len(keys), dtype=np.int64), np.full(len(keys), -1, dtype=np.int64)
+    secret: list[SecretSet] = [()] * len(keys)
+    layers: list[Layer] = []
+    for pattern in sorted({tuple(map(bool, row)) for row in is_total}):
+        members = np.flatnonzero((is_total == np.array(pattern, dtype=bool)).all(axis=1)).tolist()
+        kept = [(place, one) for place, one in enumerate(scope.dimensions) if not pattern[place]]
+        made, parts = _cut_level(space, scope, selected, kept, [keys[index] for index in members])
+        layer[members], part[members] = len(layers), parts
+        layers.append(made)
+        asked = [(place, one) for place, one in kept if one.column in space.secret]
+        known: dict[tuple[str | None, ...], SecretSet] = {}
+        for index in members:
+            values = tuple(keys[index][place] for place, _ in asked)
+            if values not in known:
+                known[values] = _secret_set(space, everything, [one for _, one in asked], values)
+            secret[index] = known[values]
+    return Cells(layers=tuple(layers), layer=layer, part=part, secret=tuple(secret))
+
+
+def blocks_of(space: Space, sets: Sequence[SecretSet], limit: int) -> Blocks:
+    """Return the coarsest blocks that make up all `sets`.
+
+    Raises:
+        RefusedError: more than `limit` blocks.
+    """
+    distinct = sorted(set(sets))
+    mu, members = np.ones(1), np.ones((len(distinct), 1), dtype=bool)
+    for place, facet in enumerate(space.secret.values()):
+        masks = np.array([np.frombuffer(one[place], dtype=bool) for one in distinct]).reshape(len(distinct), -1)
+        columns, inverse = np.unique(masks, axis=1, return_inverse=True)
+        share = np.bincount(np.ravel(inverse), minlength=columns.shape[1]) / facet.classes
+        if len(mu) * len(share) > limit:
+            raise RefusedError(
+                ErrorCode.HISTORY_LIMIT,
+                f"expected at most {limit} combinations of confidential classes in one history",
+                hint="ask with fewer confidential columns",
+            )
+        mu = np.outer(mu, share).ravel()
+        members = (members[:, :, None] & columns[:, None, :]).reshape(len(distinct), -1)
+    return Blocks(mu=mu, sets=members, number={one: number for number, one in enumerate(distinct)})
+
+
+def _selected(space: Space, scope: Scope) -> Bools:
+    selected = np.ones(space.atoms, dtype=bool)
+    for dataset in scope.present:
+        selected &= space.present[dataset, scope.version(dataset)]
+    for condition in scope.conditions:
+        facet = space.public.get((condition.column, scope.version(condition.column.dataset)))
+        if facet is not None:
+            selected &= facet.split.accepted(facet.item, condition)[facet.codes]
+    return selected
+
+
+def _cut_level(
+    space: Space,
+    scope: Scope,
+    selected: Bools,
+    kept: Sequence[tuple[int, Dimension]],
+    keys: Sequence[tuple[str | None, ...]],
+) -> tuple[Layer, Ints]:
+    atom_code = np.zeros(space.atoms, dtype=np.int64)
+    cell_code = np.zeros(len(keys), dtype=np.int64)
+    for place, dimension in kept:
+        facet = space.public.get((dimension.column, scope.version(dimension.column.dataset)))
+        if facet is None:
+            continue
+        categories = facet.split.categories(facet.item, dimension)
+        radix = int(categories.max(initial=0)) + 2
+        names = facet.split.category_names(dimension)
+        wanted = np.array([names.get(one[place], radix - 1) for one in keys], dtype=np.int64)
+        atom_code = atom_code * radix + categories[facet.codes]
+        cell_code = cell_code * radix + wanted
+        cells, cell_code = np.unique(cell_code, return_inverse=True)
+        atom_code = _numbered(cells, atom_code)
+        selected = selected & (atom_code >= 0)
+    parts = int(cell_code.max(initial=0)) + 1
+    codes = np.where(selected, atom_code, -1).astype(np.int32)
+    digest = blake2b(codes.tobytes(), digest_size=16, key=parts.to_bytes(8, "big")).digest()
+    return Layer(codes=codes, parts=parts, digest=digest), cell_code
+
+
+def _numbered(known: Ints, codes: Ints) -> Ints:
+    place = np.minimum(np.searchsorted(known, codes), len(known) - 1)
+    return np.where(known[place] == codes, place, -1).astype(np.int64)
+
+
+def _secret_conditions(space: Space, scope: Scope) -> dict[Column, Bools]:
+    masks = {column: np.ones(facet.classes, dtype=bool) for column, facet in space.secret.items()}
+    for condition in scope.conditions:
+        facet = space.secret.get(condition.column)
+        if facet is not None:
+            masks[condition.column] &= facet.split.accepted(facet.item, condition)[: facet.classes]
+    return masks
+
+
+def _secret_set(
+    space: Space, everything: Mapping[Column, Bools], asked: Sequence[Dimension], values: Sequence[str | None]
+) -> SecretSet:
+    masks = dict(everything)
+    for dimension, value in zip(asked, values, strict=True):
+        facet = space.secret[dimension.column]
+        categories = facet.split.categories(facet.item, dimension)[: facet.classes]
+        wanted = facet.split.category_names(dimension).get(value, -1)
+        masks[dimension.column] = masks[dimension.column] & (categories == wanted)
+    return tuple(masks[column].tobytes() for column in space.secret)

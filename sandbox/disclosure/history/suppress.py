@@ -1,0 +1,230 @@
+"""Which cells of a new table to hold back, so that no named target is determined that was not before.
+
+Seen from the new cells, what old answers leave of a target is a vector; a direction in which the target moves moves
+some new cells too, and those must go. Directions that move few cells and small ones are found for many targets at once
+(see `_cells_to_drop`); then cells are given back, largest first, while nothing gets determined. Dropping only ever
+removes equations, so that the targets determined with everything released are all there is to watch.
+
+Deterministic, bounded, and without a look at any confidential value.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import cho_factor, cho_solve
+
+from sandbox.disclosure.history.system import DEPENDENT, Factor, Frame, Rows, forward, gram, independent
+from sandbox.disclosure.history.targets import AtomSet, free_blocks, sums_of
+from sandbox.disclosure.history.worlds import NEARLY, are_determined
+
+__all__ = ["Choice", "NewRows", "Watch", "choose"]
+
+Bools = NDArray[np.bool_]
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+_BATCH = 64
+_REWEIGHTINGS = 9
+_MOVES = 1e-4
+_LEAST_REACH = 1e-12
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class NewRows:
+    """A proposal's candidate rows against the released ones: Schur complement and coupling (see `system.Factor`)."""
+
+    old: Rows
+    lower: Floats
+    new: Rows
+    coupling: Floats
+    schur: Floats
+
+    def factor(self, released: Ints) -> tuple[Ints, Factor]:
+        """Return which of the released new rows are independent, and the factor of old rows and those."""
+        kept, tail = independent(self.schur, released)
+        coupling = np.asfortranarray(self.coupling[:, kept])
+        return kept, Factor(lower=self.lower, coupling=coupling, tail=tail)
+
+    def basis(self, kept: Ints) -> Rows:
+        """Return the old rows and the kept new ones."""
+        extra = self.new.take(kept)
+        return Rows(
+            part=np.concatenate((self.old.part, extra.part)),
+            secret=np.concatenate((self.old.secret, extra.secret)),
+            scale=np.concatenate((self.old.scale, extra.scale)),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Watch:
+    """Targets to watch: `sets` of atoms, and `held` values (rows of equations, scaled)."""
+
+    sets: Sequence[AtomSet]
+    held: Rows
+
+    def __len__(self) -> int:
+        return len(self.sets) + len(self.held)
+
+    def take(self, flags: Bools) -> "Watch":
+        """Return the flagged targets."""
+        sets = [one for one, flag in zip(self.sets, flags, strict=False) if flag]
+        return Watch(sets=sets, held=self.held.take(flags[len(self.sets) :]))
+
+    def determined(self, frame: Frame, values: Floats) -> Bools:
+        """Tell which targets are determined, from directions over all variables (N, V, r)."""
+        held = np.abs(frame.apply(self.held, values)).max(axis=1, initial=0) < NEARLY
+        sets = [bool(are_determined(sums_of(frame, values, one)[None])[0]) for one in self.sets]
+        return np.concatenate((np.array(sets, dtype=bool), held))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Choice:
+    """Which new rows stay released, in how many rounds, and whether all watched targets got free."""
+
+    released: Ints
+    rounds: int
+    is_enough: bool
+
+
+def choose(
+    frame: Frame, start: Floats, rows: NewRows, candidates: Ints, watch: Watch, *, rounds: int, give_back: int
+) -> Choice:
+    """Drop new rows until no watched target is determined, then give back what can be.
+
+    `start`: directions in the null space of the old rows (N, V, r). Time a round: O(n^3 / 3 + (m + n)^2 k), k targets;
+    atoms of targets only are looked at.
+    """
+    probe = _Probe(frame, start, rows, watch)
+    released, left, turn = candidates, np.ones(len(watch), dtype=bool), 0
+    dropped: list[int] = []
+    left &= probe.determined(released)
+    while left.any() and turn < rounds and len(released):
+        going = _cells_to_drop(rows, released, probe, np.flatnonzero(left))
+        if not len(going):
+            break
+        dropped += going.tolist()
+        released = np.setdiff1d(released, going)
+        left &= probe.determined(released)
+        turn += 1
+    if left.any():
+        nothing = released[:0]
+        return Choice(released=nothing, rounds=turn, is_enough=not probe.determined(nothing).any())
+    return Choice(released=_give_back(rows, probe, released, dropped, give_back), rounds=turn, is_enough=True)
+
+
+def _cells_to_drop(rows: NewRows, released: Ints, probe: "_Probe", targets: Ints) -> Ints:
+    """Return released new rows without which the first few targets can move: few of them, and small ones.
+
+    Each row resists movement with a weight; rows that move in the least costly directions are made to resist less, the
+    others more (iteratively reweighted least squares, towards the fewest moving rows for all targets together).
+    """
+    forms, size = probe.seen_from_new(targets[:_BATCH])
+    forms = forms[released]
+    block = rows.schur[np.ix_(released, released)]
+    # Public rows in the cell: what its loss costs. Logarithmic, so that one large cell may save many small ones.
+    cost = 1 + np.log2(1 + 1 / rows.new.scale[released] ** 2)
+    slack = np.ones(len(released)) / cost
+    moves = np.zeros(len(released))
+    for turn in range(_REWEIGHTINGS):
+        factor = cho_factor(block + np.diag(slack), lower=True, check_finite=False)
+        answer = cho_solve(factor, forms, check_finite=False)
+        reach = np.maximum(size - (forms * answer).sum(axis=0), _LEAST_REACH)
+        moves = (((slack[:, None] * answer) / reach) ** 2).sum(axis=1)
+        slack = (moves + 10.0 ** (-turn)) / cost
+        slack /= slack.max()
+    return np.asarray(released[(moves > 0) & (moves > _MOVES * moves.max(initial=0))])
+
+
+def _give_back(rows: NewRows, probe: "_Probe", released: Ints, dropped: Sequence[int], tries: int) -> Ints:
+    """Release again what follows from the rest anyway, then, largest first, what determines nothing."""
+    for one in _implied(rows, released, dropped):
+        released = np.union1d(released, [one])
+    waiting = sorted(set(dropped) - set(released.tolist()), key=lambda one: (rows.new.scale[one], one))
+    for one in waiting[:tries]:
+        more = np.union1d(released, [one])
+        if not probe.determined(more).any():
+            released = more
+    return released
+
+
+def _implied(rows: NewRows, released: Ints, dropped: Sequence[int]) -> Ints:
+    index = np.array(sorted(dropped), dtype=np.int64)
+    if not len(released):
+        return index[:0]
+    kept, factor = rows.factor(released)
+    explained = (forward(factor.tail, rows.schur[np.ix_(kept, index)]) ** 2).sum(axis=0)
+    return np.asarray(index[np.diag(rows.schur)[index] - explained < DEPENDENT])
+
+
+class _Probe:
+    """Answers which watched targets some released new rows determine, by looking at the targets' atoms only."""
+
+    def __init__(self, frame: Frame, start: Floats, rows: NewRows, watch: Watch) -> None:
+        self._rows, self._watch = rows, watch
+        atoms = [one.atoms for one in watch.sets]
+        self._inside = np.unique(np.concatenate(atoms)) if atoms else np.zeros(0, dtype=np.int64)
+        self._whole, self._frame = frame, frame.restricted(self._inside)
+        self._start = start[self._inside]
+        places = [np.searchsorted(self._inside, one.atoms) for one in watch.sets]
+        self._sets = [
+            AtomSet(kind=one.kind, atoms=place, is_joint=one.is_joint)
+            for one, place in zip(watch.sets, places, strict=True)
+        ]
+        self._old_sums = frame.apply(rows.old, start)
+        self._new_sums = frame.apply(rows.new, start)
+        self._held_sums = frame.apply(watch.held, start)
+        self._values = self._start
+        self._held_old = gram(frame, rows.old, watch.held)
+        self._held_new = gram(frame, rows.new, watch.held)
+
+    def determined(self, released: Ints) -> Bools:
+        """Tell which watched targets are determined when these new rows are released."""
+        sums, values = self._moves(*self._rows.factor(released))
+        self._values = values
+        held = np.abs(sums).max(axis=1, initial=0) < NEARLY
+        sets = [bool(are_determined(sums_of(self._frame, values, one)[None])[0]) for one in self._sets]
+        return np.concatenate((np.array(sets, dtype=bool), held))
+
+    def seen_from_new(self, targets: Ints) -> tuple[Floats, Floats]:
+        """Return what old rows leave of some targets: their products with the new rows (n x k), and their squares (k).
+
+        Of a target with several determined combinations, one that moves least is taken.
+        """
+        held = self._watch.held.take(targets[targets >= len(self._sets)] - len(self._sets))
+        old, new = [gram(self._whole, self._rows.old, held)], [gram(self._whole, self._rows.new, held)]
+        size = [np.ones(len(held))]
+        sets = [self._sets[place] for place in targets if place < len(self._sets)]
+        if sets:
+            forms = np.stack([_form(self._frame, self._values, one) for one in sets], axis=2)
+            moved = self._frame.weighted(self._frame.centred(forms))
+            old.append(self._frame.apply(self._rows.old, moved))
+            new.append(self._frame.apply(self._rows.new, moved))
+            size.append(np.einsum("nvk,nvk->k", forms, moved))
+        head = forward(self._rows.lower, np.concatenate(old, axis=1))
+        left = np.concatenate(new, axis=1) - self._rows.coupling.T @ head
+        return left, np.concatenate(size) - (head**2).sum(axis=0)
+
+    def _moves(self, kept: Ints, factor: Factor) -> tuple[Floats, Floats]:
+        """Return what directions that give all released rows do to held values, and to the targets' atoms."""
+        weights = factor.solve(np.concatenate((self._old_sums, self._new_sums[kept])))
+        sums = self._held_sums - np.concatenate((self._held_old, self._held_new[kept])).T @ weights
+        if not len(self._inside):
+            return sums, self._start
+        return sums, self._start - self._frame.adjoint(self._rows.basis(kept), weights)
+
+
+def _form(frame: Frame, values: Floats, target: AtomSet) -> Floats:
+    """Return the combination of a target's variables that moves least, as a linear form over variables (N, V)."""
+    sums = sums_of(frame, values, target)
+    least = np.linalg.eigh(sums @ sums.T)[1][:, 0]
+    free = free_blocks(frame)
+    share = np.sqrt(frame.blocks.mu[:free])
+    rows = frame.rows[target.atoms]
+    form = np.zeros((frame.atoms, len(frame.blocks.mu)))
+    if target.is_joint:
+        form[target.atoms, :free] = least.reshape(len(rows), free) / (np.sqrt(rows)[:, None] * share)
+    else:
+        form[target.atoms, :free] = least / (np.sqrt(rows.sum()) * share)
+    return form

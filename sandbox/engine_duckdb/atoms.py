@@ -1,0 +1,149 @@
+"""Atoms, in the cage: rows grouped by every facet that answers have used (sandbox/disclosure/atoms.py).
+
+Rows of several versions are one row where unit and row number agree (a full outer join); facets of other data sets are
+looked up by the unit. Units are counted exactly only where an atom could have fewer than `cap` of them.
+"""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sandbox.catalog.model import ItemType
+from sandbox.engine_duckdb.compile import Parameters, column_sql, conditions_sql, dimension_sql, halves
+from sandbox.engine_duckdb.job import AtomsJob, JobDimension, JobFacet, JobMeasure
+from sandbox.engine_duckdb.selection import value_sql
+from sandbox.engine_duckdb.session import Columns, Session, integers, texts
+from sandbox.engine_duckdb.wide import pack_wide
+from sandbox.operations.measure import MeasureKind
+from yingbi.canonical import JsonValue
+
+__all__ = ["compute_atoms"]
+
+Arrays = dict[str, NDArray[Any]]
+
+
+def compute_atoms(session: Session, job: AtomsJob) -> tuple[JsonValue, Arrays]:
+    """Form the atoms of a job, or with a measure its total in each; labels in ascending order, atoms by their codes."""
+    parameters = Parameters()
+    facets = "".join(f"{_facet_sql(facet, parameters)} AS f{i}, " for i, facet in enumerate(job.facets))
+    total = "0" if job.measure is None else _total_sql(job.measure, job, parameters)
+    keys = ", ".join(f"f{i}" for i in range(len(job.facets)))
+    sql = (
+        f"CREATE TEMP TABLE atoms AS SELECT {facets}count(*) AS n, min({_unit_sql(job)}) AS low,"  # noqa: S608 - ours
+        f" max({_unit_sql(job)}) AS high, CAST({total} AS HUGEINT) AS total FROM {_source_sql(job)}"
+        f"{' GROUP BY ' + keys if keys else ' HAVING count(*) > 0'}"
+    )
+    session.run(sql, parameters.values)
+    labels = [_make_labels(session, i, facet) for i, facet in enumerate(job.facets)]
+    found = _fetch(session, job)
+    arrays: Arrays = {f"code{i}": np.asarray(found[f"code{i}"], dtype=np.int32) for i in range(len(job.facets))}
+    if job.measure is not None:
+        return {"labels": list(labels)}, arrays | pack_wide("totals", integers(found, "total"))
+    arrays["rows"] = np.asarray(found["n"], dtype=np.int64)
+    arrays["units"] = _count_units(session, job, found)
+    is_solo = np.asarray(found["low"]) == np.asarray(found["high"])
+    arrays["solo"] = np.where(is_solo, found["low"], -1).astype(np.int64)
+    return {"labels": list(labels)}, arrays
+
+
+def _make_labels(session: Session, number: int, facet: JobFacet) -> JsonValue:
+    """Number the values of a facet in ascending order, and return their texts; bins and presence have none."""
+    if facet.column is None or facet.edges is not None:
+        return []
+    value = f"CAST(f{number} AS VARCHAR)" if facet.column.type is ItemType.CODE else f"f{number}"
+    session.run(
+        f"CREATE TEMP TABLE labels{number} AS SELECT v, row_number() OVER (ORDER BY v) - 1 AS code"  # noqa: S608 - ours
+        f" FROM (SELECT DISTINCT {value} AS v FROM atoms WHERE f{number} IS NOT NULL)"
+    )
+    found = session.fetch(f"SELECT CAST(v AS VARCHAR) AS label FROM labels{number} ORDER BY code")  # noqa: S608 - ours
+    return list(texts(found["label"]))
+
+
+def _fetch(session: Session, job: AtomsJob) -> Columns:
+    chosen, joins = [], []
+    for i, facet in enumerate(job.facets):
+        if facet.column is None or facet.edges is not None:
+            chosen.append(f"CAST(coalesce(f{i}, -1) AS INTEGER) AS code{i}")
+            continue
+        value = f"CAST(f{i} AS VARCHAR)" if facet.column.type is ItemType.CODE else f"f{i}"
+        chosen.append(f"CAST(coalesce(labels{i}.code, -1) AS INTEGER) AS code{i}")
+        joins.append(f" LEFT JOIN labels{i} ON labels{i}.v = {value}")
+    order = ", ".join(f"code{i}" for i in range(len(job.facets))) or "1"
+    figures = f"n, low, high, {halves('total', 'total')}, atoms.rowid AS atom"
+    return session.fetch(f"SELECT {', '.join([*chosen, figures])} FROM atoms{''.join(joins)} ORDER BY {order}")  # noqa: S608 - ours
+
+
+def _count_units(session: Session, job: AtomsJob, found: Columns) -> NDArray[np.int64]:
+    """Return units: exact where the rows do not already prove `cap` of them, elsewhere at least rows / K."""
+    rows = np.asarray(found["n"], dtype=np.int64)
+    bound = sum(job.tables[index].max_rows_per_unit for index in job.versions)
+    if bound == 1:
+        return rows
+    is_solo = np.asarray(found["low"]) == np.asarray(found["high"])
+    units = np.where(is_solo, 1, -(-rows // bound)).astype(np.int64)
+    doubtful = ~is_solo & (rows < bound * job.cap)
+    if doubtful.any():
+        places = {int(atom): place for place, atom in enumerate(found["atom"])}
+        counted = _count_distinct(session, job, np.asarray(found["atom"])[doubtful])
+        for atom, count in zip(counted["atom"].tolist(), counted["units"].tolist(), strict=True):
+            units[places[atom]] = count
+    return units
+
+
+def _count_distinct(session: Session, job: AtomsJob, atoms: NDArray[Any]) -> Columns:
+    parameters = Parameters()
+    facets = "".join(f", {_facet_sql(facet, parameters)} AS f{i}" for i, facet in enumerate(job.facets))
+    wanted = parameters.add(atoms.tolist(), "BIGINT[]")
+    match = " AND ".join(f"s.f{i} IS NOT DISTINCT FROM a.f{i}" for i in range(len(job.facets))) or "TRUE"
+    return session.fetch(
+        f"WITH s AS (SELECT {_unit_sql(job)} AS u{facets} FROM {_source_sql(job)}),"  # noqa: S608 - ours
+        f" a AS (SELECT atoms.*, w.atom FROM atoms JOIN (SELECT unnest({wanted}) AS atom) AS w ON w.atom = atoms.rowid)"
+        f" SELECT a.atom, count(DISTINCT u) AS units FROM s JOIN a ON {match} GROUP BY a.atom",
+        parameters.values,
+    )
+
+
+def _source_sql(job: AtomsJob) -> str:
+    first, *others = job.versions
+    parts = [f"d{first}.rows AS t{first}"]
+    for index in others:
+        known = [number for number in job.versions if number < index]
+        parts.append(f"FULL JOIN d{index}.rows AS t{index} ON {_same_row(index, known)}")
+    for index in range(len(job.versions), len(job.tables)):
+        is_version = index in job.rows_of
+        on = _same_row(index, list(job.versions)) if is_version else f"t{index}._unit = {_unit_sql(job)}"
+        parts.append(f"LEFT JOIN d{index}.rows AS t{index} ON {on}")
+    return " ".join(parts)
+
+
+def _same_row(index: int, known: list[int]) -> str:
+    return " AND ".join(f"t{index}.{name} = {_first(known, name)}" for name in ("_unit", "_row"))
+
+
+def _unit_sql(job: AtomsJob) -> str:
+    return _first(list(job.versions), "_unit")
+
+
+def _first(tables: list[int], name: str) -> str:
+    names = [f"t{index}.{name}" for index in tables]
+    return names[0] if len(names) == 1 else f"coalesce({', '.join(names)})"
+
+
+def _facet_sql(facet: JobFacet, parameters: Parameters) -> str:
+    if facet.column is None:
+        return f"CASE WHEN t{facet.table}._unit IS NOT NULL THEN 0 END"
+    return dimension_sql(JobDimension(column=facet.column, edges=facet.edges), parameters)
+
+
+def _total_sql(measure: JobMeasure, job: AtomsJob, parameters: Parameters) -> str:
+    """Return the total of a measure; quantiles and models are guarded as if they were the sum of their first column."""
+    condition = conditions_sql(measure.where, parameters)
+    if measure.kind is MeasureKind.UNITS:
+        return f"count(DISTINCT {_unit_sql(job)}) FILTER (WHERE {condition})"
+    if measure.kind in (MeasureKind.QUANTILE, MeasureKind.MODEL):
+        measure = JobMeasure(kind=MeasureKind.SUM, columns=measure.columns[:1], where=measure.where)
+    if measure.kind in (MeasureKind.ROWS, MeasureKind.VALUES):
+        present = [f"{column_sql(column)} IS NOT NULL" for column in measure.columns]
+        return f"count(*) FILTER (WHERE {' AND '.join([condition, *present])})"
+    return f"coalesce(sum({value_sql(measure)}) FILTER (WHERE {condition}), 0)"

@@ -1,0 +1,303 @@
+"""`yingbi node`: make a node, check its cage, and take questions through its gate as its operator."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, NoReturn
+
+import typer
+
+from yingbi.canonical import JsonValue, canonical_bytes
+from yingbi.cli.output import (
+    JsonFlag,
+    OutFile,
+    missing_extra,
+    printable,
+    progress_bar,
+    read_file,
+    show_fields,
+    show_rows,
+    write_bytes,
+)
+from yingbi.cli.released import show_result
+from yingbi.cli.text import t
+from yingbi.errors import ErrorCode, ExitCode, InvalidRequestError
+
+if TYPE_CHECKING:
+    from policies.compiled import CompiledAgreement
+    from sandbox.disclosure.held import HeldQueue
+    from sandbox.node.gate import Gate
+    from sandbox.node.home import NodeHome
+    from sandbox.node.judging import Asking, Explanation
+
+__all__ = ["NodeOption", "app", "import_node"]
+
+app = typer.Typer(help=t("node.help"), no_args_is_help=True)
+held_app = typer.Typer(help=t("node.held.help"), no_args_is_help=True)
+app.add_typer(held_app, name="held")
+
+NodeOption = Annotated[Path, typer.Option("--node", envvar="YINGBI_NODE", help=t("node.option.node"))]
+Agreements = Annotated[list[Path], typer.Option("--agreement", help=t("node.option.agreement"))]
+Licensed = Annotated[list[str] | None, typer.Option("--licensed", help=t("node.option.licensed"))]
+Partner = Annotated[str, typer.Option("--partner", help=t("node.option.partner"))]
+Purpose = Annotated[str, typer.Option("--purpose", help=t("node.option.purpose"))]
+Intermediary = Annotated[str | None, typer.Option("--intermediary", help=t("node.option.intermediary"))]
+Sql = Annotated[str | None, typer.Argument(help=t("node.argument.sql"))]
+PlanFile = Annotated[Path | None, typer.Option("--plan", help=t("node.option.plan"))]
+OutputId = Annotated[str, typer.Argument(help=t("node.argument.output"))]
+Person = Annotated[str, typer.Option("--person", help=t("node.option.person"))]
+
+
+@app.command("init", help=t("node.init.help"))
+def init(
+    name: Annotated[str, typer.Argument(help=t("node.argument.name"))],
+    owner: Annotated[str, typer.Option("--owner", help=t("node.option.owner"))],
+    node: NodeOption = Path(),
+    isolation: Annotated[str, typer.Option("--isolation", help=t("node.option.isolation"))] = "bubblewrap",
+    as_json: JsonFlag = False,
+) -> None:
+    """Make a new node."""
+    with _extra():
+        from sandbox.node.home import NodeConfig, NodeHome
+    home = NodeHome.create(node, NodeConfig(name=name, owner=owner, isolation=isolation))
+    fields = {"name": home.config.name, "owner": owner, "isolation": isolation, "folder": str(home.folder)}
+    home.close()
+    show_fields(t("node.init.title"), fields, as_json=as_json)
+
+
+@app.command("check", help=t("node.check.help"))
+def check(node: NodeOption = Path(), as_json: JsonFlag = False) -> None:
+    """Try to get out of the node's cage, and say what was refused; exit code 78 where it does not hold."""
+    home = import_node(node)
+    with _extra():
+        from sandbox.isolation.check import check_cage, require_cage
+        from sandbox.node.home import make_cage
+    cage = make_cage(home.config, home.folder)
+    report = check_cage(cage)
+    rows = [(name, report.started and name not in report.open) for name in report.tried]
+    show_rows(t("node.check.title"), ("attempt", "refused"), rows, as_json=as_json)
+    require_cage(cage)
+
+
+@app.command("upgrade", help=t("node.upgrade.help"))
+def upgrade(node: NodeOption = Path()) -> None:
+    """Bring the tables of a node to this version of the software."""
+    with _extra():
+        from sandbox.node.home import upgrade_node
+    upgrade_node(node)
+
+
+@app.command("explain", help=t("node.explain.help"))
+def explain(
+    agreement: Agreements,
+    partner: Partner,
+    purpose: Purpose,
+    sql: Sql = None,
+    plan: PlanFile = None,
+    intermediary: Intermediary = None,
+    licensed: Licensed = None,
+    node: NodeOption = Path(),
+    as_json: JsonFlag = False,
+) -> None:
+    """Say what would happen to a question: allowed or not and why, what it would read; nothing runs."""
+    asking = _asking(partner, purpose, sql, plan, intermediary)
+    with _gate(import_node(node), agreement, licensed) as gate:
+        _show_explanation(gate.explain(asking), as_json=as_json)
+
+
+@app.command("ask", help=t("node.ask.help"))
+def ask(
+    agreement: Agreements,
+    partner: Partner,
+    purpose: Purpose,
+    sql: Sql = None,
+    plan: PlanFile = None,
+    intermediary: Intermediary = None,
+    licensed: Licensed = None,
+    node: NodeOption = Path(),
+    out: OutFile = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Take a question through the gate: decided, run in the cage, judged, recorded, released or held."""
+    asking = _asking(partner, purpose, sql, plan, intermediary)
+    with _gate(import_node(node), agreement, licensed) as gate:
+        from sandbox.node.gate import Failed, HeldBack, Refused
+
+        with progress_bar(t("node.ask.progress")) as progress:
+            answer = gate.answer(asking, on_progress=lambda percent: progress(percent, 100))
+        if isinstance(answer, Refused):
+            _show_explanation(answer.explanation, as_json=as_json)
+        elif isinstance(answer, Failed):
+            raise answer.problem
+        elif isinstance(answer, HeldBack):
+            _show_held(answer.output.id, answer.output.notice, as_json=as_json)
+        else:
+            show_result(answer.output, answer.result, out=out, as_json=as_json)
+
+
+@app.command("questions", help=t("node.questions.help"))
+def questions(node: NodeOption = Path(), as_json: JsonFlag = False) -> None:
+    """List the questions that were asked, and how each ended."""
+    home = import_node(node)
+    from sandbox.node.questions import QuestionBook
+
+    rows = [
+        (row.id, row.partner, row.state.value, row.code, row.received_at, ", ".join(row.operations), row.output)
+        for row in QuestionBook(home.database, home.clock).list_questions()
+    ]
+    names = ("question", "partner", "state", "code", "received_at", "operations", "output")
+    show_rows(t("node.questions.title"), names, rows, as_json=as_json)
+
+
+@app.command("output", help=t("node.output.help"))
+def output(output: OutputId, node: NodeOption = Path(), out: OutFile = None) -> None:
+    """Write a released result as it was released: canonical JSON."""
+    home = import_node(node)
+    from sandbox.node.questions import QuestionBook
+
+    write_bytes(QuestionBook(home.database, home.clock).output(output).content + b"\n", out)
+
+
+@held_app.command("list", help=t("node.held.list.help"))
+def held_list(node: NodeOption = Path(), as_json: JsonFlag = False) -> None:
+    """List results that wait for a person."""
+    rows = [
+        (row.id, row.question, row.state.value, row.checkers_needed, row.held_at)
+        for row in _queue(import_node(node)).waiting()
+    ]
+    show_rows(
+        t("node.held.title"), ("output", "question", "state", "checkers_needed", "held_at"), rows, as_json=as_json
+    )
+
+
+@held_app.command("show", help=t("node.held.show.help"))
+def held_show(output: OutputId, node: NodeOption = Path(), out: OutFile = None) -> None:
+    """Write the evidence that a reviewer needs. Confidential: it holds values and must not leave the node."""
+    write_bytes(canonical_bytes(_queue(import_node(node)).evidence(output)) + b"\n", out)
+
+
+@held_app.command("approve", help=t("node.held.approve.help"))
+def held_approve(
+    output: OutputId,
+    person: Person,
+    agreement: Agreements,
+    suppress: Annotated[bool, typer.Option("--suppress", help=t("node.option.suppress"))] = False,
+    licensed: Licensed = None,
+    node: NodeOption = Path(),
+    out: OutFile = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Let a held result out in somebody's name; it leaves when as many people as are needed have approved."""
+    home = import_node(node)
+    row = _queue(home).approve(output, person, suppress_reviewed=suppress)
+    if row.state.value != "approved":
+        show_fields(t("node.held.title"), {"output": row.id, "state": row.state.value}, as_json=as_json)
+        return
+    with _gate(home, agreement, licensed) as gate:
+        released = gate.release_held(output)
+        show_result(released.output, released.result, out=out, as_json=as_json)
+
+
+@held_app.command("reject", help=t("node.held.reject.help"))
+def held_reject(output: OutputId, person: Person, node: NodeOption = Path(), as_json: JsonFlag = False) -> None:
+    """Reject a held result in somebody's name and destroy it."""
+    home = import_node(node)
+    from sandbox.node.gate import reject_held
+    from sandbox.node.questions import QuestionBook
+
+    row = reject_held(_queue(home), QuestionBook(home.database, home.clock), output, person)
+    show_fields(t("node.held.title"), {"output": row.id, "state": row.state.value}, as_json=as_json)
+
+
+def import_node(folder: Path) -> "NodeHome":
+    """Open a node, or say which extra is missing."""
+    with _extra():
+        from sandbox.node.home import NodeHome
+    return NodeHome.open(folder)
+
+
+@contextmanager
+def _extra() -> Iterator[None]:
+    try:
+        yield
+    except ImportError as error:
+        raise missing_extra("node", error) from error
+
+
+@contextmanager
+def _gate(home: "NodeHome", files: Sequence[Path], licensed: Sequence[str] | None) -> Iterator["Gate"]:
+    with _extra():
+        from sandbox.node.wiring import open_gate
+    with open_gate(home, [_agreement(file) for file in files], licensed=frozenset(licensed or ())) as gate:
+        yield gate
+
+
+def _agreement(file: Path) -> "CompiledAgreement":
+    from policies.compiled import compile_agreement
+    from policies.parse import parse_agreement
+
+    return compile_agreement(parse_agreement(read_file(file)))
+
+
+def _asking(partner: str, purpose: str, sql: str | None, plan: Path | None, intermediary: str | None) -> "Asking":
+    if (sql is None) == (plan is None):
+        raise InvalidRequestError(ErrorCode.USAGE, "expected either SQL or `--plan FILE`")
+    with _extra():
+        from sandbox.node.judging import Asking
+    value = None if plan is None else _load(plan)
+    return Asking(partner=partner, purpose=purpose, sql=sql, plan=value, intermediary=intermediary)
+
+
+def _load(path: Path) -> JsonValue:
+    try:
+        value: JsonValue = json.loads(read_file(path))
+    except (ValueError, RecursionError) as error:
+        raise InvalidRequestError(ErrorCode.JSON_MALFORMED, f"file `{path}` is not JSON") from error
+    return value
+
+
+def _show_explanation(found: "Explanation", *, as_json: bool) -> None:
+    """Show why a question is refused (and end with that exit code), or what it would cost."""
+    from policies.codec import reason_to_json
+    from policies.explain import explain_reasons
+
+    if found.problem is not None:
+        raise found.problem
+    if found.admitted is None:
+        if as_json:
+            typer.echo(json.dumps({"outcome": "refuse", "reasons": [reason_to_json(one) for one in found.reasons]}))
+        else:
+            for line in explain_reasons(found.reasons):
+                typer.echo(printable(line))
+        raise typer.Exit(int(ExitCode.REFUSED))
+    admitted, cost = found.admitted, found.cost
+    fields = {
+        "outcome": "permit",
+        "question": admitted.digest,
+        "operations": ", ".join(admitted.operations),
+        "versions": ", ".join(f"{one.version.dataset}@{one.version.version}" for one in admitted.datasets),
+        "min_units": admitted.rules.min_units,
+        "rows_read": None if cost is None else cost.rows_scanned,
+        "reviewers": ", ".join(found.output_duties) or None,
+    }
+    show_fields(t("node.explain.title"), fields, as_json=as_json)
+
+
+def _show_held(output: str, notice: Mapping[str, object], *, as_json: bool) -> NoReturn:
+    """Show what a partner is told of a held result, and end with the exit code of a refusal."""
+    if as_json:
+        typer.echo(json.dumps({"outcome": "held", "output": output, **notice}))
+    else:
+        findings = notice.get("findings", [])
+        rows = [(one["risk"], one["rule"], one["dimension"], one["verdict"]) for one in findings]  # type: ignore[attr-defined]
+        show_rows(t("node.held.title"), ("risk", "rule", "dimension", "verdict"), rows, as_json=False)
+        remedies = ", ".join(notice.get("remedies", []))  # type: ignore[arg-type]
+        show_fields(t("node.held.title"), {"output": output, "remedies": remedies or None}, as_json=False)
+    raise typer.Exit(int(ExitCode.REFUSED))
+
+
+def _queue(home: "NodeHome") -> "HeldQueue":
+    from sandbox.disclosure.held import HeldQueue
+
+    return HeldQueue(home.database, home.folder / "held", home.clock)
