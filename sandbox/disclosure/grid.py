@@ -7,20 +7,24 @@ them as answers or as targets.
 
 import itertools
 from dataclasses import replace
+from decimal import Decimal
 from typing import Final
 
 import numpy as np
 
 from sandbox.candidate import Bools, Candidate, Ints, MeasureValues
-from sandbox.disclosure.facts import TableFacts
+from sandbox.disclosure.facts import ColumnFact, TableFacts
 from sandbox.disclosure.zeros import is_emptiness_public
 from sandbox.operations.measure import Measure, MeasureKind
-from yingbi.plan.model import Dimension
+from yingbi.plan.model import Column, Comparison, Condition, Dimension
 
 __all__ = ["MAX_GRID", "complete_grid"]
 
 MAX_GRID: Final = 5_000
 """Tables whose categories could make more cells than this stay as they are (docs/disclosure.md, limits)."""
+
+_POSITIVE: Final = frozenset({Comparison.EQ, Comparison.IN})
+_LISTED: Final = _POSITIVE | {Comparison.NE, Comparison.NOT_IN}
 
 _Cell = tuple[tuple[str | None, ...], tuple[bool, ...]]
 
@@ -57,10 +61,28 @@ def _categories(candidate: Candidate, place: int, dimension: Dimension, facts: T
     found = {key[place] for key, is_total in zip(candidate.keys, flags, strict=True) if not is_total}
     fact = facts.columns.get(dimension.column)
     if dimension.edges is not None:
-        found |= {str(number) for number in range(len(dimension.edges) + 1)}
+        found |= {str(number) for number in range(len(dimension.edges) + 1) if _is_possible(number, dimension, fact)}
     elif fact is not None and fact.domain is not None:
-        found |= set(fact.domain)
+        found |= {text for text in fact.domain if _is_selected(text, dimension.column, candidate.question.where)}
     return sorted(found, key=lambda text: (text is None, text or ""))
+
+
+def _is_possible(number: int, dimension: Dimension, fact: ColumnFact | None) -> bool:
+    """Return whether declared bounds leave anything in a bin; everybody knows that the others are empty."""
+    if fact is None or fact.lower is None or fact.upper is None:
+        return True
+    edges = [Decimal(edge).scaleb(fact.decimals) for edge in dimension.edges or ()]
+    is_above = number == 0 or edges[number - 1] <= fact.upper
+    return is_above and (number == len(edges) or edges[number] > fact.lower)
+
+
+def _is_selected(text: str, column: Column, conditions: tuple[Condition, ...]) -> bool:
+    """Return whether the filter lets a category through; that it is empty otherwise is no news."""
+    return all(
+        (text in condition.values) is (condition.comparison in _POSITIVE)
+        for condition in conditions
+        if condition.column == column and condition.comparison in _LISTED
+    )
 
 
 def _with_empty(candidate: Candidate, missing: list[_Cell]) -> Candidate:

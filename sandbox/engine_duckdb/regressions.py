@@ -27,6 +27,7 @@ __all__ = ["compute_regression"]
 Floats = NDArray[np.float64]
 Arrays = dict[str, NDArray[Any]]
 
+_BATCH_ROWS: Final = 1 << 16
 _MAX_TERMS: Final = 512
 _MAX_STEPS: Final = 50
 _STEP: Final = 1e-10
@@ -156,7 +157,7 @@ class _Model:
         if not fit.is_converged:
             return 1.0
         largest, unit, carried = 0.0, None, 0.0
-        for batch in self._session.batches("SELECT * FROM model ORDER BY u"):
+        for batch in self._session.batches("SELECT * FROM model ORDER BY u", rows=_BATCH_ROWS):
             design = self._design(batch, moments)
             values = np.einsum("ij,jk,ik->i", design, fit.inverse, design)
             if fit.weights is not None:
@@ -326,7 +327,7 @@ class _Model:
         gradient = np.zeros(len(weights))
         information = np.zeros((len(weights), len(weights)))
         reach = 0.0
-        for batch in self._session.batches("SELECT * FROM distinct_rows"):
+        for batch in self._session.batches("SELECT * FROM distinct_rows", rows=_BATCH_ROWS):
             design = self._design(batch, moments)
             counts, events = batch["n"].astype(np.float64), batch["events"].astype(np.float64)
             logits = design @ weights

@@ -73,7 +73,7 @@ class Session:
             found = self._connection.execute(sql, list(values)).fetchone()
         return () if found is None else tuple(found)
 
-    def batches(self, sql: str, *, rows: int = 1 << 16) -> Iterator[Columns]:
+    def batches(self, sql: str, *, rows: int) -> Iterator[Columns]:
         """Run a statement of ours and return its columns in pieces, in order; errors as for `run`."""
         with _mapped():
             for batch in self._connection.sql(sql).to_arrow_reader(rows):

@@ -163,10 +163,14 @@ class CagedWorker:
     def close(self) -> None:
         """Kill the worker and everything it started, and remove its scratch folder; may be called twice."""
         self._is_used = True
+        # A cage that is still being made has not bound its life to its parent yet: the whole group is killed.
         inner = self._inner()
-        for number in {self._process.pid, *([] if inner is None else [inner])}:
+        if self._process.poll() is None:
             with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.kill(number, signal.SIGKILL)
+                os.killpg(self._process.pid, signal.SIGKILL)
+            # Only while the outer process is there: afterwards the number could be another's.
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(self._process.pid if inner is None else inner, signal.SIGKILL)
         self._process.wait()
         for pipe in (self._process.stdin, self._process.stdout):
             if pipe is not None:

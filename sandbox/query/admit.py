@@ -13,13 +13,14 @@ from typing import Final
 
 from policies.decision import Decision, Reason
 from policies.disclosure import DisclosureRules
-from policies.request import ColumnUse, Use
+from policies.request import ColumnUse, Request, Use
 from sandbox.catalog.literals import order_key
 from sandbox.catalog.model import Catalogue, DataItem, Dataset, DatasetVersion, ItemRole, ItemType, Visibility
 from sandbox.operations.measure import Measure
 from sandbox.operations.registry import measures_of, operations_of
 from sandbox.query.bind import bind
-from sandbox.query.uses import datasets, uses
+from sandbox.query.separate import separate_conditions
+from sandbox.query.uses import datasets, operations, uses
 from yingbi.errors import ErrorCode, RefusedError
 from yingbi.events.fields import Grade, Openness
 from yingbi.events.jobs import RefusalReason
@@ -125,16 +126,17 @@ def admit(plan: Plan, catalogue: Catalogue, decision: Decision) -> Admitted | Re
     """Admit `plan` to the engine, or say why not (docs/spec/plan.md, "Admission").
 
     Binds the plan itself: an unbound one is made canonical, a bound one stays as it is. `decision` must be the answer
-    of the policies about `uses(plan)`.
+    of the policies about `uses(plan)`. What is admitted has its conditions on confidential columns in the aggregates.
 
     Raises:
         InvalidRequestError: the plan cannot be bound.
         NotFoundError: a data set has no such version.
     """
-    bound = bind(plan, catalogue)
+    asked = bind(plan, catalogue)
+    bound = separate_conditions(asked, catalogue)
     found = tuple(_facts(name, version, catalogue) for name, version in _pinned(bound))
-    wanted = uses(bound)
-    reasons = (*_check_decision(decision), *_Checks(found).check(bound.question, wanted))
+    wanted = uses(asked)
+    reasons = (*_check_decision(decision, asked), *_Checks(found).check(asked.question, wanted))
     if reasons or decision.disclosure is None:
         return Rejection(reasons=reasons)
     return Admitted(
@@ -160,15 +162,25 @@ def _facts(name: str, version: int, catalogue: Catalogue) -> AdmittedDataset:
     return AdmittedDataset(dataset=catalogue.datasets[name], version=catalogue.versions[name, version])
 
 
-def _check_decision(decision: Decision) -> Iterator[Reason]:
+def _check_decision(decision: Decision, plan: Plan) -> Iterator[Reason]:
     if not decision.is_permitted:
         yield from decision.reasons or (_reason("expected a permit of the policies"),)
+    elif not _is_about(decision.request, plan):
+        # SECURITY: a permit for one question is not one for another.
+        yield _reason("expected a permit for this very question")
     elif decision.disclosure is None:
         yield _reason("expected a permit that says what may come out")
     elif not decision.terms:
         yield _reason("expected a permit that names its agreements")
     elif decision.disclosure.mode is not DisclosureMode.EXACT:
         yield _reason("exact answers are not among the terms: the agreement says private mode")
+
+
+def _is_about(request: Request | None, plan: Plan) -> bool:
+    if request is None:
+        return False
+    asked = (uses(plan), operations(plan), datasets(plan))
+    return asked == (tuple(request.uses), tuple(request.operations), tuple(request.datasets))
 
 
 def _reason(

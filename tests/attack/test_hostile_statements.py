@@ -16,10 +16,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from policies.decision import Decision
-from sandbox.query.admit import Admitted, admit
+from sandbox.query.admit import Admitted
 from sandbox.query.scan import MAX_SQL_BYTES
 from sandbox.query.sql import parse_sql
-from tests.unit.sandbox.query.examples import CATALOGUE, FILINGS, FIRMS, PERMIT
+from tests.unit.sandbox.query.examples import CATALOGUE, FILINGS, FIRMS, PERMIT, permitted
 from yingbi.errors import ErrorCode, InvalidRequestError, NotFoundError
 from yingbi.plan.check import DATASET_PATTERN, NAME_PATTERN, check_plan
 from yingbi.plan.codec import parse_plan, plan_to_json
@@ -321,7 +321,7 @@ def check_harmless(plan: Plan, text: str) -> None:
 
 
 def check_admitted(plan: Plan, decision: Decision) -> None:
-    admitted = admit(plan, CATALOGUE, decision)
+    admitted = permitted(plan, CATALOGUE, decision)
     if isinstance(admitted, Admitted):
         assert {item.dataset.name for item in admitted.datasets} <= {FILINGS, FIRMS}
         used = {use.column for use in admitted.uses if use.use != "join"}

@@ -20,7 +20,7 @@ from sandbox.query.admit import Admitted, admit
 from sandbox.query.bind import bind
 from sandbox.query.sql import parse_sql
 from sandbox.query.uses import operations, uses
-from tests.unit.sandbox.query.examples import CATALOGUE, FILINGS, PERMIT
+from tests.unit.sandbox.query.examples import CATALOGUE, FILINGS, PERMIT, permitted
 from yingbi.canonical import JsonValue
 from yingbi.plan.codec import parse_plan, plan_to_json, question_digest
 from yingbi.plan.model import Aggregate, Column, Comparison, Condition, Function, Plan, TableQuestion
@@ -123,7 +123,7 @@ def test_sql_and_json_of_one_question_have_one_digest(
     assert (uses(one), operations(one)) == (uses(other), operations(other))
     assert bind(one, CATALOGUE) == one
     assert parse_plan(plan_to_json(one)) == one
-    admitted = admit(one, CATALOGUE, PERMIT)
+    admitted = permitted(one, CATALOGUE)
     assert isinstance(admitted, Admitted)
     assert admitted.digest == question_digest(other.question)
 

@@ -9,6 +9,7 @@ import duckdb
 import pytest
 
 from policies.decision import Decision, Outcome, Rule
+from policies.request import Request
 from sandbox.candidate import Candidate
 from sandbox.catalog.model import Catalogue
 from sandbox.disclosure.atoms import Facet
@@ -20,9 +21,11 @@ from sandbox.engine_duckdb.sources import CsvSource
 from sandbox.isolation import BubblewrapCage, CagePool, Limits
 from sandbox.isolation.limits import MEBIBYTE
 from sandbox.operations.measure import MeasureKind
-from sandbox.operations.registry import measures_of
+from sandbox.operations.registry import measures_of, operations_of
 from sandbox.query.admit import Admitted, admit
+from sandbox.query.bind import bind
 from sandbox.query.sql import parse_sql
+from sandbox.query.uses import uses
 from tests.unit.sandbox.engine_duckdb.test_tables import COUNT, UNITS, asked, total_of
 from tests.unit.sandbox.engine_duckdb.world import FILINGS, RULES, Home, column, datasets, home
 from yingbi.clock import SystemClock
@@ -135,6 +138,14 @@ def test_from_a_file_through_publication_and_admission_to_a_candidate(tmp_path: 
         determining=(Rule(agreement="agreement-1", path="$"),),
         disclosure=RULES,
         terms=("sha256:" + "0" * 64,),
+        request=Request(
+            assignee="partner:bank-a",
+            purpose="test",
+            operations=operations_of(plan.question),
+            datasets=(FILINGS,),
+            uses=uses(bind(plan, catalogue)),
+            place="node",
+        ),
     )
     admitted = admit(plan, catalogue, decision)
     assert isinstance(admitted, Admitted), admitted

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scipy import optimize
 
 from sandbox.candidate import RegressionCandidate
+from sandbox.engine_duckdb import regressions
 from tests.unit.sandbox.engine_duckdb.world import FILINGS, FIRMS, Row, column, home
 from yingbi.plan.model import Column, Comparison, Condition, Family, Join, JoinKind, RegressionQuestion, Source
 
@@ -153,3 +154,19 @@ def test_units_of_every_level_are_counted_with_the_reference(tmp_path: Path) -> 
         assert units == len({row["_unit"] for row in complete if str(row[feature]).lower() == level.lower()})
     assert {feature for feature, _ in found.level_units} == {"sector", "active"}
     assert len(found.level_units) == 5
+
+
+def test_pieces_change_nothing_even_within_a_unit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made, rows, _ = home(tmp_path, units=60)
+    # One unit has the extreme rows, so that its leverage is what counts and spans pieces.
+    made.publish(
+        FILINGS, [dict(row, turnover=10**9 - row["year"] if row["_unit"] == 4 else row["turnover"]) for row in rows], 2
+    )
+    source = Source(dataset=FILINGS, version=2)
+    linear = asked(Family.LINEAR, "profit", column("turnover"), column("year"), source=source)
+    logistic = asked(Family.LOGISTIC, "active", column("year"), column("sector"), source=source)
+    whole = [made.ask(linear), made.ask(logistic)]
+    monkeypatch.setattr(regressions, "_BATCH_ROWS", 1)
+    for one, other in zip(whole, [made.ask(linear), made.ask(logistic)], strict=True):
+        np.testing.assert_allclose(one.coefficients, other.coefficients, rtol=1e-9)
+        assert one.leverage == pytest.approx(other.leverage, rel=1e-9)

@@ -233,6 +233,16 @@ def test_a_condition_selects_rows_that_meet_it_and_counts_the_rest(tmp_path: Pat
 
 
 @pytest.mark.parametrize("name", CONDITIONS)
+def test_units_left_out_are_exact_where_they_could_be_few(tmp_path: Path, name: str) -> None:
+    made, rows, _ = home(tmp_path, units=60)
+    condition, meets = CONDITIONS[name]
+    candidate = made.ask(asked(COUNT, where=(condition,)), DisclosureRules(min_units=1000))
+    for population, is_in in ((candidate.selected, True), (candidate.outside, False)):
+        assert population.units_exact
+        assert population.units == len({row["_unit"] for row in rows if meets(row) is is_in})
+
+
+@pytest.mark.parametrize("name", CONDITIONS)
 def test_a_condition_of_an_aggregate_belongs_to_its_measure(tmp_path: Path, name: str) -> None:
     made, rows, _ = home(tmp_path, units=60)
     condition, meets = CONDITIONS[name]

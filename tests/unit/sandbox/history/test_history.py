@@ -12,7 +12,7 @@ from sandbox.disclosure.atoms import AtomTable, Facet
 from sandbox.disclosure.history import History, HistoryLimits, HistoryStore
 from sandbox.disclosure.history.tables import ANSWER, HEAD, PART
 from sandbox.disclosure.history_gate import HistoryGate
-from sandbox.operations.measure import Measure
+from sandbox.operations.measure import Measure, MeasureKind
 from tests.lib.atoms import ArraySource, ask, column, equations, in_span, propose
 from tests.unit.sandbox.history.firms import FIRMS, RULES, Node, make_node
 from yingbi.clock import SystemClock
@@ -198,6 +198,29 @@ def test_a_large_cell_that_dominance_held_back_stays_unknown() -> None:
     cell = equations(node.data, node.catalogue, proposal, held, (), FIRMS)
     assert not in_span(known, cell).any()
     assert 0 < verdict.suppress[measure].sum() <= 3
+
+
+def test_what_one_measure_of_a_column_must_not_tell_no_other_tells() -> None:
+    node = make_node()
+    proposal = propose(node.data, node.catalogue, ask("street", measure=Function.VARIANCE), RULES)
+    held = np.array([True, False])
+    squares = next(measure for measure in proposal.measures if measure.kind is MeasureKind.SQUARES)
+    one = replace(proposal.measures[squares], primary=held, publishable=~held)
+    verdict = node.history.judge(replace(proposal, measures={**proposal.measures, squares: one}))
+    assert {measure.kind: mask.tolist() for measure, mask in verdict.suppress.items()} == {
+        MeasureKind.SUM: [True, False],
+        MeasureKind.SQUARES: [False, False],
+        MeasureKind.VALUES: [False, False],
+    }
+
+
+def test_what_earlier_answers_gave_away_does_not_hold_a_new_one() -> None:
+    node = make_node()
+    node.ask(ask("street", "sector"), replace(RULES, min_units=2))
+    # Under the stricter rules each inner cell is held back, and everybody has it already.
+    verdict = node.ask(ask("street", "sector", margins=True), replace(RULES, min_units=8))
+    assert not any(mask.any() for mask in verdict.suppress.values())
+    assert {finding.verdict for finding in verdict.findings} == {CheckVerdict.PASS}
 
 
 def test_secondary_suppression_is_told_apart() -> None:

@@ -57,7 +57,7 @@ _codes = st.lists(st.integers(-1, 3), min_size=ATOMS, max_size=ATOMS)
 _sets = st.lists(st.tuples(*[st.booleans()] * 3).filter(any), min_size=1, max_size=2, unique=True)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(
     tables=st.lists(st.tuples(_codes, _sets), min_size=1, max_size=4),
     weights=st.lists(st.integers(1, 50), min_size=ATOMS, max_size=ATOMS),
@@ -143,7 +143,7 @@ _question = st.tuples(
 )
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(seed=st.integers(0, 2**32 - 1), asked=st.lists(_question, min_size=2, max_size=5))
 def test_no_named_target_is_determined_after_any_session(
     seed: int, asked: list[tuple[list[str], bool, tuple[Comparison, int] | None]]

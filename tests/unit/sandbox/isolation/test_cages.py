@@ -1,6 +1,8 @@
 """Cages and pools with real workers (the attacks are in tests/attack/test_cage.py)."""
 
+import contextlib
 import logging
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -57,6 +59,19 @@ def test_a_dead_worker_is_not_handed_out(pool: CagePool) -> None:
     waiting._process.kill()
     waiting._process.wait()
     assert pool.start(PROBE).run(JOB).kind is FrameKind.RESULT
+
+
+def test_a_cage_that_is_ended_while_it_is_made_leaves_no_process(tmp_path: Path) -> None:
+    for delay in range(10):
+        worker = BubblewrapCage(scratch_root=tmp_path).start(PROBE)
+        time.sleep(delay / 1000)
+        worker.close()
+    time.sleep(0.5)
+    lines = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            lines.append(path.read_bytes())
+    assert not [line for line in lines if str(tmp_path).encode() in line]
 
 
 def test_an_uncaged_worker_is_announced_every_time(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

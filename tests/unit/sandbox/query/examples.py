@@ -1,12 +1,18 @@
 """A small catalogue with every kind of column, and decisions about it."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 
 from policies.decision import Decision, Outcome
 from policies.disclosure import DisclosureRules
+from policies.request import Request
 from sandbox.catalog.model import Catalogue, DataItem, Dataset, DatasetVersion, ItemRole, ItemType, Visibility
+from sandbox.query.admit import Admitted, Rejection, admit
+from sandbox.query.bind import bind
+from sandbox.query.uses import datasets, operations, uses
 from yingbi.events.fields import Grade, Openness, PrivacyUnit
+from yingbi.plan.model import Plan
 
 FILINGS = "tax/filings"
 FIRMS = "market/firms"
@@ -117,3 +123,17 @@ CATALOGUE = Catalogue(
 PERMIT = Decision(
     outcome=Outcome.PERMIT, determining=(), disclosure=DisclosureRules(min_units=7), terms=("sha256:" + "1" * 64,)
 )
+
+
+def permitted(plan: Plan, catalogue: Catalogue = CATALOGUE, decision: Decision = PERMIT) -> Admitted | Rejection:
+    """Admit a plan with a decision that is about it."""
+    bound = bind(plan, catalogue)
+    request = Request(
+        assignee="partner:bank-a",
+        purpose="research.aggregate",
+        operations=operations(bound),
+        datasets=datasets(bound),
+        uses=uses(bound),
+        place="node:futian",
+    )
+    return admit(plan, catalogue, replace(decision, request=request))

@@ -5,25 +5,27 @@ import pytest
 
 from policies.decision import Decision, Outcome, Reason
 from policies.disclosure import DisclosureRules
+from policies.request import Request
 from sandbox.catalog.model import Catalogue
 from sandbox.operations.registry import measures_of
 from sandbox.query.admit import MAX_ROWS, Admitted, Rejection, admit
 from sandbox.query.bind import bind
+from sandbox.query.separate import separate_conditions
 from sandbox.query.sql import parse_sql
-from sandbox.query.uses import uses
-from tests.unit.sandbox.query.examples import CATALOGUE, FILINGS, FIRMS, PERMIT, version
+from sandbox.query.uses import datasets, operations, uses
+from tests.unit.sandbox.query.examples import CATALOGUE, FILINGS, FIRMS, PERMIT, permitted, version
 from yingbi.canonical import JsonValue
 from yingbi.errors import RefusedError
 from yingbi.events.jobs import RefusalReason
 from yingbi.events.outputs import DisclosureMode
 from yingbi.plan.codec import parse_plan, question_digest
-from yingbi.plan.model import Column, Plan
+from yingbi.plan.model import Column, Plan, TableQuestion
 
 COUNT = "select count(*) from tax.filings"
 
 
 def asked(text: str, catalogue: Catalogue = CATALOGUE, decision: Decision = PERMIT) -> Admitted | Rejection:
-    return admit(parse_sql(text), catalogue, decision)
+    return permitted(parse_sql(text), catalogue, decision)
 
 
 def reasons(answer: Admitted | Rejection) -> tuple[Reason, ...]:
@@ -61,10 +63,11 @@ ADMITTED = [
 def test_an_ordinary_question_is_admitted(text: str) -> None:
     admitted = asked(text)
     assert isinstance(admitted, Admitted), reasons(admitted)
-    plan = bind(parse_sql(text), CATALOGUE)
+    asked_for = bind(parse_sql(text), CATALOGUE)
+    plan = separate_conditions(asked_for, CATALOGUE)
     assert admitted.plan == plan
     assert admitted.digest == question_digest(plan.question)
-    assert admitted.uses == uses(plan)
+    assert admitted.uses == uses(asked_for)
     assert admitted.measures == measures_of(plan.question)
     assert admitted.rules == PERMIT.disclosure
     assert admitted.terms == PERMIT.terms
@@ -193,8 +196,8 @@ def test_a_table_with_too_many_cells_is_rejected() -> None:
 
 def test_a_regression_with_too_many_parameters_is_rejected() -> None:
     plan = fit("linear", "tax", "street", "staff", "late")
-    assert isinstance(admit(plan, with_wide_codes(255), PERMIT), Admitted)
-    (reason,) = reasons(admit(plan, with_wide_codes(256), PERMIT))
+    assert isinstance(permitted(plan, with_wide_codes(255)), Admitted)
+    (reason,) = reasons(permitted(plan, with_wide_codes(256)))
     assert (reason.clause, "more than 256 parameters" in reason.message) == ("features", True)
 
 
@@ -208,7 +211,7 @@ def test_every_reason_is_given() -> None:
     [("linear", "tax", ("staff", "size", "late")), ("logistic", "late", ("tax", "street"))],
 )
 def test_a_regression_is_admitted(family: str, target: str, features: tuple[str, ...]) -> None:
-    assert isinstance(admit(fit(family, target, *features), CATALOGUE, PERMIT), Admitted)
+    assert isinstance(permitted(fit(family, target, *features), CATALOGUE), Admitted)
 
 
 REGRESSIONS = {
@@ -225,7 +228,7 @@ REGRESSIONS = {
 
 @pytest.mark.parametrize(("plan", "clause"), REGRESSIONS.values(), ids=REGRESSIONS)
 def test_a_regression_without_roles_is_rejected(plan: Plan, clause: str) -> None:
-    assert clause in {reason.clause for reason in reasons(admit(plan, CATALOGUE, PERMIT))}
+    assert clause in {reason.clause for reason in reasons(permitted(plan, CATALOGUE))}
 
 
 def test_a_target_of_a_joined_data_set_is_rejected() -> None:
@@ -241,7 +244,7 @@ def test_a_target_of_a_joined_data_set_is_rejected() -> None:
             },
         }
     )
-    assert {reason.clause for reason in reasons(admit(plan, CATALOGUE, PERMIT))} == {"target"}
+    assert {reason.clause for reason in reasons(permitted(plan, CATALOGUE))} == {"target"}
 
 
 REFUSED = Reason(code=RefusalReason.FROZEN, rule=None, message="frozen")
@@ -283,3 +286,42 @@ def test_nobody_else_admits(seal: Any) -> None:
         replace(admitted, rules=DisclosureRules(min_units=1), seal=seal)
     with pytest.raises((TypeError, ValueError)):
         replace(admitted, rules=DisclosureRules(min_units=1))  # type: ignore[call-arg]
+
+
+PERMITS_OF_OTHERS = {
+    "another column": "select sum(staff) from tax.filings",
+    "another function": "select avg(tax) from tax.filings",
+    "another filter": "select sum(tax) from tax.filings where street = 'east'",
+    "another data set": "select count(*) from market.firms",
+}
+
+
+@pytest.mark.parametrize("name", PERMITS_OF_OTHERS)
+def test_a_permit_for_another_question_is_none(name: str) -> None:
+    """SECURITY: who holds a permit for one question may not run another one on it."""
+    plan = parse_sql("select sum(tax) from tax.filings")
+    other = bind(parse_sql(PERMITS_OF_OTHERS[name]), CATALOGUE)
+    about = Request(
+        assignee="partner:bank-a",
+        purpose="research.aggregate",
+        operations=operations(other),
+        datasets=datasets(other),
+        uses=uses(other),
+        place="node:futian",
+    )
+    for request in (about, None):
+        answer = admit(plan, CATALOGUE, replace(PERMIT, request=request))
+        assert isinstance(answer, Rejection)
+        assert "this very question" in answer.reasons[0].message
+
+
+def test_a_condition_on_a_confidential_column_is_one_of_the_measure() -> None:
+    """Both spellings are one question; a condition on a public column stays with the set of rows."""
+    one = asked("select sum(tax) from tax.filings where late and street = 'east'")
+    other = asked("select sum(tax) filter (where late) from tax.filings where street = 'east'")
+    assert isinstance(one, Admitted)
+    assert isinstance(other, Admitted)
+    assert one.digest == other.digest
+    assert isinstance(one.question, TableQuestion)
+    assert [condition.column.name for condition in one.question.where] == ["street"]
+    assert [condition.column.name for condition in one.question.aggregates[0].where] == ["late"]

@@ -5,9 +5,9 @@ import timeit
 
 import pytest
 
-from sandbox.query.admit import Admitted, admit
+from sandbox.query.admit import Admitted
 from sandbox.query.sql import parse_sql
-from tests.unit.sandbox.query.examples import CATALOGUE, PERMIT
+from tests.unit.sandbox.query.examples import CATALOGUE, permitted
 
 LIMIT_S = 0.002
 REPEATS, NUMBER = 7, 10
@@ -25,7 +25,7 @@ TYPICAL = {
 @pytest.mark.parametrize("text", TYPICAL.values(), ids=TYPICAL)
 def test_a_typical_question_is_admitted_in_two_milliseconds(text: str) -> None:
     def run() -> object:
-        return admit(parse_sql(text), CATALOGUE, PERMIT)
+        return permitted(parse_sql(text), CATALOGUE)
 
     assert isinstance(run(), Admitted)
     assert min(timeit.repeat(run, timer=time.process_time, number=NUMBER, repeat=REPEATS)) / NUMBER <= LIMIT_S
