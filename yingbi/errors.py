@@ -110,7 +110,6 @@ class ErrorCode(StrEnum):
     HISTORY_LIMIT = "history-limit"
     HISTORY_BUSY = "history-busy"
     OUTPUT_NOT_FOUND = "output-not-found"
-    OUTPUT_HELD = "output-held"
     NODE_NOT_FOUND = "node-not-found"
     NODE_EXISTS = "node-exists"
     CONFIG_INVALID = "config-invalid"
@@ -198,7 +197,6 @@ CATALOGUE: Final[dict[ErrorCode, ErrorSpec]] = {
     ErrorCode.HISTORY_LIMIT: _spec(403, "history of answers is at its bound", ExitCode.REFUSED),
     ErrorCode.HISTORY_BUSY: _spec(503, "another answer is being checked", ExitCode.UNAVAILABLE),
     ErrorCode.OUTPUT_NOT_FOUND: _spec(404, "output does not exist", ExitCode.NOT_FOUND),
-    ErrorCode.OUTPUT_HELD: _spec(403, "output is held for review", ExitCode.REFUSED),
     ErrorCode.NODE_NOT_FOUND: _spec(404, "node does not exist", ExitCode.NOT_FOUND),
     ErrorCode.NODE_EXISTS: _spec(409, "node exists", ExitCode.CONFLICT),
     ErrorCode.CONFIG_INVALID: _spec(422, "configuration is wrong", ExitCode.CONFIG),

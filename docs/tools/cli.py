@@ -41,6 +41,7 @@ is another one: the verifier alone, which needs nothing but `cryptography`; it h
 | `YINGBI_LOG` | the log's folder, as `--log` does |
 | `YINGBI_LOG_DATABASE` | the log's database URL, before that of `log.toml`; the place for a URL with a password |
 | `YINGBI_LOG_LEVEL` | level of the program's own messages on standard error, `WARNING` by default |
+| `YINGBI_NODE` | the node's folder, as `--node` does |
 | `YINGBI_WITNESS` | the witness's folder, as `--witness` does |
 
 Commands of `yingbi log` and `yingbi demo` need the extra `hub`, those of `yingbi witness` the extra `witness` or `hub`,

@@ -224,9 +224,9 @@ def _parse(members: Mapping[str, object]) -> NodeConfig:
         raise _invalid(f"unknown member `{min(unknown)}`")
     if not isinstance(limits, dict) or not set(limits) <= {item.name for item in fields(Limits)}:
         raise _invalid(f"expected limits among: {', '.join(item.name for item in fields(Limits))}")
-    texts = {name: members[name] for name in known - {"limits"} if name in members}
+    texts = {name: text for name in known - {"limits"} if isinstance(text := members.get(name), str)}
     try:
-        return NodeConfig(**texts, limits=Limits(**limits))  # type: ignore[arg-type]
+        return NodeConfig(**texts, limits=Limits(**limits))
     except (TypeError, SandboxError) as error:
         raise _invalid("expected `name`, `owner` and positive limits") from error
 

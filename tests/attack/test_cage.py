@@ -244,7 +244,7 @@ LOCKED = {
     "read a file": "SELECT * FROM read_text('/code/own/sandbox/py.typed')",
     "list files": "SELECT * FROM glob('/**')",
     "read a table file": "SELECT * FROM read_csv('/code/own/sandbox/py.typed')",
-    "write a file": "COPY (SELECT 1) TO '/tmp/out.csv'",
+    "write a file": "COPY (SELECT 1) TO '/out.csv'",
     "attach for writing": "ATTACH '/data/0/data.duckdb' AS again",
     "write data": "DELETE FROM d0.rows",
     "load an extension": "INSTALL httpfs",

@@ -146,8 +146,12 @@ def questions(node: NodeOption = Path(), as_json: JsonFlag = False) -> None:
         (row.id, row.partner, row.state.value, row.code, row.received_at, ", ".join(row.operations), row.output)
         for row in QuestionBook(home.database, home.clock).list_questions()
     ]
-    names = ("question", "partner", "state", "code", "received_at", "operations", "output")
-    show_rows(t("node.questions.title"), names, rows, as_json=as_json)
+    show_rows(
+        t("node.questions.title"),
+        ("question", "partner", "state", "code", "received_at", "operations", "output"),
+        rows,
+        as_json=as_json,
+    )
 
 
 @app.command("output", help=t("node.output.help"))
@@ -192,7 +196,8 @@ def held_approve(
     home = import_node(node)
     row = _queue(home).approve(output, person, suppress_reviewed=suppress)
     if row.state.value != "approved":
-        show_fields(t("node.held.title"), {"output": row.id, "state": row.state.value}, as_json=as_json)
+        fields = {"output": row.id, "state": row.state.value}
+        show_fields(t("node.held.title"), fields, as_json=as_json)
         return
     with _gate(home, agreement, licensed) as gate:
         released = gate.release_held(output)
@@ -207,7 +212,8 @@ def held_reject(output: OutputId, person: Person, node: NodeOption = Path(), as_
     from sandbox.node.questions import QuestionBook
 
     row = reject_held(_queue(home), QuestionBook(home.database, home.clock), output, person)
-    show_fields(t("node.held.title"), {"output": row.id, "state": row.state.value}, as_json=as_json)
+    fields = {"output": row.id, "state": row.state.value}
+    show_fields(t("node.held.title"), fields, as_json=as_json)
 
 
 def import_node(folder: Path) -> "NodeHome":
@@ -293,7 +299,8 @@ def _show_held(output: str, notice: Mapping[str, object], *, as_json: bool) -> N
         rows = [(one["risk"], one["rule"], one["dimension"], one["verdict"]) for one in findings]  # type: ignore[attr-defined]
         show_rows(t("node.held.title"), ("risk", "rule", "dimension", "verdict"), rows, as_json=False)
         remedies = ", ".join(notice.get("remedies", []))  # type: ignore[arg-type]
-        show_fields(t("node.held.title"), {"output": output, "remedies": remedies or None}, as_json=False)
+        fields = {"output": output, "remedies": remedies or None}
+        show_fields(t("node.held.title"), fields, as_json=False)
     raise typer.Exit(int(ExitCode.REFUSED))
 
 

@@ -34,7 +34,8 @@ def show_result(output: str, result: "ReleasedTable | ReleasedModel", *, out: Pa
         names = [t("field.term"), t("field.coefficient"), t("field.standard_error")]
         rows = [(term.name, term.coefficient, term.standard_error) for term in result.terms]
         show_table(t("released.model"), names, rows)
-        show_fields(t("released.title"), {"output": output, "digest": result.digest}, as_json=False)
+        fields = {"output": output, "digest": result.digest}
+        show_fields(t("released.title"), fields, as_json=False)
 
 
 def _show_table(output: str, table: "ReleasedTable") -> None:
