@@ -25,6 +25,7 @@ __all__ = [
     "JobCondition",
     "JobDimension",
     "JobFacet",
+    "JobKey",
     "JobMeasure",
     "JobRules",
     "JobTable",
@@ -81,12 +82,24 @@ class JobMeasure:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class JobKey:
+    """A column of the row key, and how many values its declaration allows (nothing: any number)."""
+
+    name: str
+    values: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class JobTable:
-    """A snapshot: its rows, the most rows of one unit, and how it is joined (the first table is not)."""
+    """A snapshot: its rows, the most rows of one unit, and how it is joined (the first table is not).
+
+    No two rows of a unit agree in all of `row_keys`.
+    """
 
     rows: int
     max_rows_per_unit: int
     join: JoinKind | None = None
+    row_keys: tuple[JobKey, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

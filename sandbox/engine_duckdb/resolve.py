@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal, InvalidOperation
+from functools import lru_cache
 from typing import Final
 
 from policies.disclosure import DisclosureRules
@@ -25,7 +26,9 @@ from sandbox.engine_duckdb.job import (
     RegressionJob,
     TableJob,
 )
+from sandbox.engine_duckdb.manifest import schema_json
 from sandbox.operations.measure import Measure
+from yingbi.canonical import digest_json
 from yingbi.errors import ErrorCode, InvalidRequestError, NotFoundError
 from yingbi.plan.model import Column, Condition, JoinKind, RegressionQuestion, Scalar, Source, TableQuestion
 
@@ -82,12 +85,14 @@ class Resolver:
     def column(self, column: Column, *, table: int | None = None) -> JobColumn:
         """Return a column as the job names it."""
         item = self.item(column)
-        low, high = _stored_bounds(item)
+        index = self.index(column.dataset) if table is None else table
+        holds = _is_declared_so(*self.tables[index])
+        low, high = _stored_bounds(item) if holds else (None, None)
         return JobColumn(
-            table=self.index(column.dataset) if table is None else table,
+            table=index,
             name=item.name,
             type=item.type,
-            is_nullable=item.nullable,
+            is_nullable=item.nullable or not holds,
             is_non_negative=low is not None and low >= 0,
             is_small=low is not None and high is not None and max(-low, high) <= _SMALL,
         )
@@ -185,7 +190,7 @@ def resolve_atoms(
     keys += _looked_up(measure, {name for name, _ in keys}, catalogue)
     resolver = Resolver(tables=tuple(_table(name, version, catalogue) for name, version in keys))
     job = AtomsJob(
-        tables=tuple(_job_table(version, None) for _, version in resolver.tables),
+        tables=tuple(_job_table(*table, None) for table in resolver.tables),
         versions=tuple(range(own)),
         rows_of=tuple(index for index in range(own, len(keys)) if keys[index][0] == dataset),
         facets=tuple(_facet(facet, resolver) for facet in facets),
@@ -224,14 +229,38 @@ def _table(name: str, version: int | None, catalogue: Catalogue) -> tuple[Datase
 
 def _job_tables(source: Source, resolver: Resolver) -> tuple[JobTable, ...]:
     kinds: list[JoinKind | None] = [None, *(join.kind for join in source.joins)]
-    return tuple(_job_table(version, kind) for (_, version), kind in zip(resolver.tables, kinds, strict=True))
+    return tuple(_job_table(*table, kind) for table, kind in zip(resolver.tables, kinds, strict=True))
 
 
-def _job_table(version: DatasetVersion, join: JoinKind | None) -> JobTable:
+def _job_table(dataset: Dataset, version: DatasetVersion, join: JoinKind | None) -> JobTable:
     # INVARIANT: a joined data set has one row a unit, so that a join never multiplies rows.
     if join is not None and version.max_rows_per_unit > 1:
         raise InvalidRequestError(ErrorCode.PLAN_MALFORMED, "expected a joined data set with one row a unit")
-    return JobTable(rows=version.rows, max_rows_per_unit=max(1, version.max_rows_per_unit), join=join)
+    keys = [item for item in dataset.items if item.role is ItemRole.ROW_KEY]
+    return JobTable(
+        rows=version.rows,
+        max_rows_per_unit=max(1, version.max_rows_per_unit),
+        join=join,
+        row_keys=tuple(_job_key(item) for item in keys) if _is_declared_so(dataset, version) else (),
+    )
+
+
+def _job_key(item: DataItem) -> JobKey:
+    low, high = _stored_bounds(item)
+    if low is not None and high is not None:
+        return JobKey(name=item.name, values=high - low + 1)
+    return JobKey(name=item.name, values=None if item.domain is None else len(item.domain))
+
+
+def _is_declared_so(dataset: Dataset, version: DatasetVersion) -> bool:
+    """Return whether a version was checked against this very declaration: only then do its bounds and keys hold."""
+    # SECURITY: a data set can be revised after a version was published; what was not checked is not relied on.
+    return version.schema_digest == _schema_digest(dataset)
+
+
+@lru_cache(maxsize=256)
+def _schema_digest(dataset: Dataset) -> str:
+    return digest_json(schema_json(dataset))
 
 
 def _stored_bounds(item: DataItem) -> tuple[int | None, int | None]:

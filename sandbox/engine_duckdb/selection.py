@@ -19,7 +19,6 @@ class Fold(StrEnum):
 
     SUM = "sum"
     MAX = "max"
-    MIN = "min"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,14 +36,19 @@ class Population:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MeasureColumns:
-    """Names of the columns of stage 1 that belong to a measure; `factor` multiplies the product of `bounds`."""
+    """Names of the columns of stage 1 that belong to a measure.
+
+    A unit's part of a cell is at most the product of `bounds`, published totals (times its rows in the cell where
+    `is_looked_up`), and at most the product of `tops`, the largest single values, times its rows in the cell. Where one
+    of the two is empty it was not asked for, the other then holds.
+    """
 
     population: int
     total: str | None = None
     absolute: str | None = None
-    least: str | None = None
     bounds: tuple[str, ...] = ()
-    factor: int = 1
+    tops: tuple[str, ...] = ()
+    is_looked_up: bool = False
 
 
 def population_of(measure: JobMeasure, tables: tuple[JobTable, ...]) -> Population:
@@ -67,10 +71,15 @@ def value_sql(measure: JobMeasure) -> str:
 
 @dataclass(slots=True)
 class Selection:
-    """Collects the aggregates of stage 1; asking twice for one gives the same column."""
+    """Collects the aggregates of stage 1; asking twice for one gives the same column.
+
+    `fewest`, `most`: bounds of the rows of one unit in a cell, in the finest cells and in the coarsest.
+    """
 
     tables: tuple[JobTable, ...]
     parameters: Parameters
+    fewest: int
+    most: int
     populations: list[Population] = field(default_factory=lambda: [Population()])
     columns: dict[str, tuple[str, Fold]] = field(default_factory=dict)
     _seen: dict[tuple[object, ...], str] = field(default_factory=dict)
@@ -88,14 +97,13 @@ class Selection:
         is_signed = not (
             measure.kind is MeasureKind.SQUARES or all(column.is_non_negative for column in measure.columns)
         )
-        bounds = [self._bound(column, measure.where) for column in measure.columns]
         return MeasureColumns(
             population=population,
             total=self._figure("sum", value, measure.where, Fold.SUM),
             absolute=self._figure("sum", f"abs({value})", measure.where, Fold.SUM) if is_signed else None,
-            least=self._figure("min", value, measure.where, Fold.MIN) if is_signed else None,
-            bounds=tuple(bounds * 2 if measure.kind is MeasureKind.SQUARES else bounds),
-            factor=self._factor(measure),
+            bounds=self._bounds(measure) if self.most > 1 else (),
+            tops=self._tops(measure) if self.fewest < self.tables[0].max_rows_per_unit or self.most == 1 else (),
+            is_looked_up=all(column.table > 0 for column in measure.columns),
         )
 
     def rows_column(self, population: int) -> str:
@@ -114,8 +122,15 @@ class Selection:
         self._add(("rows", number), counted, Fold.SUM)
         return number
 
-    def _bound(self, column: JobColumn, where: tuple[JobCondition, ...]) -> str:
-        return self._figure("max", total_column_sql(column), where, Fold.MAX)
+    def _bounds(self, measure: JobMeasure) -> tuple[str, ...]:
+        return tuple(
+            self._figure("max", total_column_sql(column), measure.where, Fold.MAX) for column in _factors(measure)
+        )
+
+    def _tops(self, measure: JobMeasure) -> tuple[str, ...]:
+        return tuple(
+            self._figure("max", magnitude_sql(column), measure.where, Fold.MAX) for column in _factors(measure)
+        )
 
     def _figure(self, function: str, value: str, where: tuple[JobCondition, ...], fold: Fold) -> str:
         key = (function, value, where)
@@ -130,10 +145,14 @@ class Selection:
         self._seen[key] = name
         return name
 
-    def _factor(self, measure: JobMeasure) -> int:
-        """Return how often a unit's rows can repeat what was looked up once: a joined value counts in each of them."""
-        is_looked_up = all(column.table > 0 for column in measure.columns)
-        return self.tables[0].max_rows_per_unit if is_looked_up else 1
+
+def magnitude_sql(column: JobColumn) -> str:
+    """Return the absolute value of a number; of one that is declared never to be negative, itself."""
+    return column_sql(column) if column.is_non_negative else f"abs({column_sql(column)})"
+
+
+def _factors(measure: JobMeasure) -> tuple[JobColumn, ...]:
+    return measure.columns * 2 if measure.kind is MeasureKind.SQUARES else measure.columns
 
 
 def _can_be_null(column: JobColumn, tables: tuple[JobTable, ...]) -> bool:

@@ -1,9 +1,10 @@
 """Tables, in the cage: one grouping for everything, and exact figures only where a rule is in doubt (docs/cage.md).
 
 Stage 1 is one `GROUP BY` over the rows; margins are sums of its cells. It gives totals, rows, the sum of absolute
-values, and by `max(_total_x)` an upper bound of the largest unit. With at most K rows a unit, `rows >= K*t` implies at
-least t units. Stage 2 looks again at the cells that these bounds leave in doubt: distinct units of small cells, and the
-two largest units where the bounds would break a dominance rule.
+values, and two upper bounds of the largest unit: its published total, and K times the largest value, where a unit has
+at most K rows in the cell (`multiplicity.py`). `rows >= K*t` implies at least t units. Stage 2 looks again at the cells
+that these bounds leave in doubt: distinct units of small cells, and the two largest units where the bounds would break
+a dominance rule.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -26,6 +27,7 @@ from sandbox.engine_duckdb.compile import (
     total_column_sql,
 )
 from sandbox.engine_duckdb.job import JobColumn, JobDimension, JobMeasure, JobRules, TableJob
+from sandbox.engine_duckdb.multiplicity import rows_in_cell
 from sandbox.engine_duckdb.selection import Fold, MeasureColumns, Population, Selection, value_sql
 from sandbox.engine_duckdb.session import Columns, Session, integers, texts
 from sandbox.engine_duckdb.wide import pack_texts, pack_wide
@@ -96,9 +98,11 @@ class _Table:
         self._session = session
         self._job = job
         self._progress = progress
-        self._bound = job.tables[0].max_rows_per_unit
+        self._margin = 2 ** len(job.dimensions) - 1
+        self._most = [rows_in_cell(job, mask) for mask in range(self._margin + 1)]
         self._selection: Selection
         self._groupings: Ints
+        self._repeats: Ints
         self._units: dict[tuple[int, bool], tuple[Ints, Bools]] = {}
 
     def answer(self) -> tuple[JsonValue, Arrays]:
@@ -113,7 +117,8 @@ class _Table:
     def _stage_one(self) -> list[MeasureColumns]:
         parameters = Parameters()
         keys = [f"{dimension_sql(item, parameters)} AS k{i}" for i, item in enumerate(self._job.dimensions)]
-        self._selection = Selection(self._job.tables, parameters)
+        coarsest = self._margin if self._job.margins else 0
+        self._selection = Selection(self._job.tables, parameters, self._most[0], self._most[coarsest])
         columns = [self._selection.add(measure) for measure in self._job.measures]
         chosen = [*keys, *(f"{sql} AS {name}" for name, (sql, _) in self._selection.columns.items())]
         where = conditions_sql(self._job.where, parameters)
@@ -154,6 +159,7 @@ class _Table:
         sql = f"SELECT grouping_mask, {', '.join([*keys, *figures])} FROM cells ORDER BY idx"  # noqa: S608 - ours
         found = self._session.fetch(sql)
         self._groupings = np.asarray(found["grouping_mask"], dtype=np.int64)
+        self._repeats = np.array(self._most, dtype=np.int64)[self._groupings]
         return found
 
     def _used(self) -> set[int]:
@@ -181,29 +187,26 @@ class _Table:
 
     def _counted(self, measure: JobMeasure, rows: Ints, units: Ints, exact: Bools) -> _Figures:
         is_units = measure.kind is MeasureKind.UNITS
-        bound = 1 if is_units else self._bound
-        totals = (units if is_units else rows).tolist()
+        most = np.ones_like(rows) if is_units else self._repeats
+        counts = units if is_units else rows
+        totals = counts.tolist()
         return _Figures(
             totals=list(totals),
             rows=rows,
             units=units,
             units_exact=exact,
             absolute=list(totals),
-            largest=[min(bound, total) for total in totals],
-            second=[min(bound, max(total - 1, 0)) for total in totals],
-            largest_exact=np.full(len(totals), bound == 1) | (rows == 0),
+            largest=np.minimum(most, counts).tolist(),
+            second=np.minimum(most, np.maximum(counts - 1, 0)).tolist(),
+            largest_exact=(most == 1) | (rows == 0),
             negative=np.zeros(len(totals), dtype=np.bool_),
         )
 
     def _added(self, columns: MeasureColumns, found: Columns, rows: Ints, units: Ints, exact: Bools) -> _Figures:
         totals = integers(found, columns.total or "")
         absolute = totals if columns.absolute is None else integers(found, columns.absolute)
-        least = [0] * len(totals) if columns.least is None else integers(found, columns.least)
-        bounds = [columns.factor] * len(totals)
-        for name in columns.bounds:
-            bounds = [one * other for one, other in zip(bounds, integers(found, name), strict=True)]
-        # A unit's absolute total is at most its published bound, and at most the cell's.
-        largest = [min(bound, total) for bound, total in zip(bounds, absolute, strict=True)]
+        # A unit's absolute total is at most its bounds, and at most the cell's.
+        largest = [min(pair) for pair in zip(self._largest(columns, found), absolute, strict=True)]
         return _Figures(
             totals=list(totals),
             rows=rows,
@@ -213,17 +216,26 @@ class _Table:
             largest=largest,
             second=list(largest),
             largest_exact=np.array([total == 0 for total in absolute], dtype=np.bool_),
-            negative=np.array([value < 0 for value in least], dtype=np.bool_),
+            negative=np.array([total != size for total, size in zip(totals, absolute, strict=True)], dtype=np.bool_),
         )
+
+    def _largest(self, columns: MeasureColumns, found: Columns) -> list[int]:
+        repeats = self._repeats.tolist()
+        ones = [1] * len(repeats)
+        chosen = [
+            _products(repeats if columns.is_looked_up else ones, columns.bounds, found),
+            _products(repeats, columns.tops, found),
+        ]
+        used = [bounds for bounds, names in zip(chosen, (columns.bounds, columns.tops), strict=True) if names]
+        return [min(bounds) for bounds in zip(*used, strict=True)]
 
     def _count_units(self, population: int, rows: Ints, *, everywhere: bool) -> tuple[Ints, Bools]:
         """Return units and where they are exact: counted in cells of few rows, elsewhere at least rows / K."""
         key = (population, everywhere)
         if key not in self._units:
-            units = -(-rows // self._bound)
-            exact = (rows <= 1) if self._bound > 1 else np.ones(len(rows), dtype=np.bool_)
-            limit = np.inf if everywhere else self._bound * self._job.rules.min_units
-            doubtful = ~exact & (rows < limit)
+            units = -(-rows // self._repeats)
+            exact = (rows <= 1) | (self._repeats == 1)
+            doubtful = ~exact & (everywhere | (rows < self._repeats * self._job.rules.min_units))
             units, exact = units.copy(), exact | doubtful
             for cells, counted in self._look_again(self._selection.populations[population], doubtful):
                 units[cells] = counted["units"]
@@ -246,7 +258,7 @@ class _Table:
 
     def _settle(self, measure: JobMeasure, columns: MeasureColumns, figures: _Figures) -> None:
         """Find the two largest units where bounds do not already keep every dominance rule."""
-        rounds = (None,) if measure.kind in _COUNTED or measure.kind is MeasureKind.PRODUCT else (*_SHARES, None)
+        rounds = (*_SHARES, None) if measure.kind in (MeasureKind.SUM, MeasureKind.SQUARES) else (None,)
         for share in rounds:
             doubtful = self._in_doubt(figures)
             if not doubtful.any():
@@ -274,18 +286,13 @@ class _Table:
     ) -> None:
         floors = [0 if share is None else figures.absolute[cell] // share for cell in cells]
         parameters = Parameters()
-        population = self._selection.populations[columns.population]
-        bound = "" if share is None else f", CAST({total_column_sql(measure.columns[0])} AS HUGEINT) AS b"
-        reach = [_reach(floor, measure.kind, columns.factor) for floor in floors]
-        rows = self._rows_sql(population, f", abs({value_sql(measure)}) AS v{bound}", parameters)
-        if share is not None:
-            # Not needed for the answer, but here the scan can use it.
-            rows += f" AND {total_column_sql(measure.columns[0])} > {parameters.add(min(reach), 'HUGEINT')}"
-        doubt = _doubt_sql(cells, parameters, reach)
-        condition = self._match_sql(mask) + ("" if share is None else " AND s.b > doubt.reach")
+        rows, condition, reach = self._candidates_sql(measure, columns, mask, floors, parameters, share is None)
+        chosen = f"FROM s JOIN doubt ON {self._match_sql(mask)}{condition}"
+        # With one row a unit there is nothing to add up.
+        is_single = self._most[mask] == 1
+        totals = f"v AS total {chosen}" if is_single else f"CAST(sum(v) AS HUGEINT) AS total {chosen} GROUP BY idx, u"
         sql = (
-            f"WITH s AS ({rows}), {doubt}, per_unit AS"  # noqa: S608 - ours
-            f" (SELECT idx, u, CAST(sum(v) AS HUGEINT) AS total FROM s JOIN doubt ON {condition} GROUP BY idx, u),"
+            f"WITH s AS ({rows}), {_doubt_sql(cells, parameters, reach)}, per_unit AS (SELECT idx, {totals}),"  # noqa: S608 - ours
             " top AS (SELECT idx, max(total, 2) AS pair FROM per_unit GROUP BY idx)"
             f" SELECT idx, {halves('pair[1]', 'one')}, {halves('coalesce(pair[2], 0)', 'two')} FROM top ORDER BY idx"
         )
@@ -298,6 +305,34 @@ class _Table:
             figures.largest[cell] = max(one, floor)
             figures.second[cell] = max(two, floor)
             figures.largest_exact[cell] = share is None or two >= floor
+
+    def _candidates_sql(
+        self,
+        measure: JobMeasure,
+        columns: MeasureColumns,
+        mask: int,
+        floors: Sequence[int],
+        parameters: Parameters,
+        is_last: bool,
+    ) -> tuple[str, str, Sequence[int]]:
+        """Return the rows of units that may have more than the floor of a cell, and how cells narrow them down."""
+        population = self._selection.populations[columns.population]
+        value = f"abs({value_sql(measure)})"
+        if is_last:
+            return self._rows_sql(population, f", {value} AS v", parameters), "", floors
+        if self._most[mask] == 1:
+            bound, reach = value, list(floors)
+        else:
+            factor = self._most[mask] if columns.is_looked_up else 1
+            bound, reach = (
+                total_column_sql(measure.columns[0]),
+                [_reach(floor, measure.kind, factor) for floor in floors],
+            )
+        rows = self._rows_sql(population, f", {value} AS v, {bound} AS b", parameters)
+        # The least of all is not needed for the answer, but the scan can use it.
+        least = min(reach)
+        kind = "BIGINT" if least < 2**63 else "HUGEINT"
+        return f"{rows} AND {bound} > {parameters.add(least, kind)}", " AND s.b > doubt.reach", reach
 
     def _quantiles(self, measure: JobMeasure, figures: _Figures) -> None:
         """Find exact order statistics, interpolated in fixed point, ties to even; and the units on each side."""
@@ -386,10 +421,11 @@ class _Table:
         return value, arrays
 
     def _selected(self, rows: int) -> tuple[int, int, bool]:
-        if rows <= 1 or self._bound == 1:
+        most = self._most[self._margin]
+        if rows <= 1 or most == 1:
             return rows, rows, True
-        if rows >= self._bound * self._job.rules.min_units:
-            return rows, -(-rows // self._bound), False
+        if rows >= most * self._job.rules.min_units:
+            return rows, -(-rows // most), False
         parameters = Parameters()
         where = conditions_sql(self._job.where, parameters)
         source = source_sql(self._job.tables, self._used())
@@ -440,6 +476,14 @@ def _order_sql(number: int, dimension: JobDimension) -> str:
     is_text = dimension.column.type is ItemType.CODE and dimension.edges is None
     key = f"CAST(k{number} AS VARCHAR)" if is_text else f"k{number}"
     return f"f{number}, k{number} IS NULL, {key}"
+
+
+def _products(factors: Sequence[int], names: Sequence[str], found: Columns) -> list[int]:
+    """Return, cell by cell, a factor times the figures of some columns."""
+    results = list(factors)
+    for name in names:
+        results = [one * other for one, other in zip(results, integers(found, name), strict=True)]
+    return results
 
 
 def _counts(found: Columns, name: str) -> Ints:

@@ -17,12 +17,14 @@ from policies.disclosure import DisclosureRules
 from sandbox.candidate import Candidate, RegressionCandidate
 from sandbox.catalog.model import Catalogue, DataItem, Dataset, DatasetVersion, ItemRole, ItemType, Visibility
 from sandbox.engine_duckdb.engine import DuckdbEngine
+from sandbox.engine_duckdb.manifest import schema_json
 from sandbox.engine_duckdb.worker import serve
 from sandbox.isolation.cage import Cage, CageSpec, Cancel, Worker
 from sandbox.isolation.frames import Frame, FrameReader, encode_frame
 from sandbox.isolation.limits import Limits
 from sandbox.isolation.worker import Control
 from sandbox.operations.registry import measures_of
+from yingbi.canonical import digest_json
 from yingbi.events.fields import PrivacyUnit
 from yingbi.plan.model import Column, Question
 
@@ -131,7 +133,7 @@ class Home:
             dataset=name,
             version=version,
             digest="sha256:" + hashlib.sha256(b"").hexdigest(),
-            schema_digest="sha256:" + hashlib.sha256(b"").hexdigest(),
+            schema_digest=digest_json(schema_json(dataset)),
             rows=len(rows),
             units=len(per_unit),
             max_rows_per_unit=max(per_unit.values(), default=1),

@@ -1,0 +1,212 @@
+"""A second world of victims: public sizes, both signs, missing values, a list that nobody may know who is on, a giant.
+
+`lab/register` (everybody knows who is in it, in two versions) and `lab/sanctions` (nobody does), one row a firm each.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from decimal import Decimal
+from pathlib import Path
+from unittest.mock import patch
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from sandbox.candidate import Candidate, RegressionCandidate
+from sandbox.catalog.model import DataItem, Dataset, ItemRole, ItemType, Visibility
+from sandbox.disclosure.history_gate import NoHistoryControlBuild
+from sandbox.disclosure.verdict import Judgement
+from sandbox.node.home import NodeHome
+from sandbox.node.wiring import open_gate
+from tests.lib.attack_world import SECOND, Build, World
+from tests.lib.in_process import InProcessCage
+from tests.lib.nodes import PARTNER, broad_agreement, new_node, publish_table
+from yingbi.events.fields import Grade, PrivacyUnit
+
+__all__ = ["register", "sanctions", "new_second_world", "open_second_world"]
+
+FIRMS = 360
+PLACES = tuple(f"p{number}" for number in range(6))
+INDUSTRIES = ("A", "B", "C", "F")
+KINDS = ("fine", "warning")
+
+
+def register() -> pd.DataFrame:
+    """Return the firms, one row each; tests name victims by number.
+
+    0 is the only one of industry F. 1 is the giant of place p1. 3 alone has a loss. Everybody of p4 in industry B is
+    on the list of sanctions, and has a `fined_on`; nobody of p5 in industry B is.
+    """
+    random = np.random.default_rng(20261102)
+    number = np.arange(FIRMS)
+    frame = pd.DataFrame(
+        {
+            "number": number,
+            "uscc": [f"R{at:05}" for at in number],
+            "place": number % 6,
+            "industry": random.choice(["A", "B", "C"], FIRMS),
+            "founded": 1995 + random.integers(0, 30, FIRMS),
+            "capital": random.permutation(np.arange(1_000_000, 9_000_000, 20_011))[:FIRMS],
+            "tax": np.round(random.lognormal(9, 0.5, FIRMS)).astype(np.int64),
+            "profit": random.integers(1, 50_000, FIRMS),
+            "late": random.random(FIRMS) < 0.4,
+        }
+    )
+    frame.loc[0, ["industry", "tax"]] = ["F", 77_777]
+    frame.loc[1, "tax"] = 9_000_000
+    frame.loc[3, "profit"] = -4_321
+    sanctioned = random.random(FIRMS) < 0.35
+    sanctioned |= ((frame.place == 4) & (frame.industry == "B")).to_numpy()
+    sanctioned &= ~((frame.place == 5) & (frame.industry == "B")).to_numpy()
+    sanctioned[0] = False
+    frame["sanctioned"] = sanctioned
+    frame["fine"] = pd.Series(np.where(sanctioned, random.integers(100, 999, FIRMS), 0)).where(sanctioned).astype("Int64")
+    frame["paid"] = pd.Series(random.integers(1_000, 9_000, FIRMS)).astype("Int64")
+    frame["place"] = [PLACES[at] for at in frame.place]
+    return frame
+
+
+def sanctions() -> pd.DataFrame:
+    """Return who is on the list."""
+    firms = register()
+    listed = firms[firms.sanctioned]
+    return pd.DataFrame(
+        {
+            "uscc": listed.uscc,
+            "year": 2020 + listed.number % 5,
+            "kind": [KINDS[at % 2] for at in listed.number],
+            "amount": 100 + listed.number,
+        }
+    )
+
+
+def new_second_world(folder: Path) -> Path:
+    """Publish the world into a node below `folder` and return the node's folder."""
+    home = new_node(folder / "node")
+    firms = register()
+    # In version 2 firm 12 has filed what was missing: nothing else changed.
+    before = firms.assign(paid=firms.paid.where(firms.number != 12))
+    publish_table(home, _register_dataset(), _write(folder / "register.parquet", before))
+    publish_table(home, _register_dataset(), _write(folder / "register2.parquet", firms))
+    publish_table(home, _sanctions_dataset(), _write(folder / "sanctions.parquet", sanctions()))
+    home.close()
+    return folder / "node"
+
+
+@contextmanager
+def open_second_world(node: Path, build: Build) -> Iterator[World]:
+    """Open the world for two partners with equal agreements."""
+    home = NodeHome.open(node)
+    firms = register()
+    history = None
+    if build is not Build.PRODUCT:
+        history = NoHistoryControlBuild(i_know_that_differencing_will_succeed=True)
+    datasets = (_register_dataset(), _sanctions_dataset())
+    agreements = [
+        broad_agreement(datasets, name=name, assignee=assignee)
+        for name, assignee in (("agr-a-2026", PARTNER), ("agr-b-2026", SECOND))
+    ]
+    off = build is Build.NO_RULES
+    tables = patch("sandbox.disclosure.release.judge_table", _no_table_rules) if off else nullcontext()
+    models = patch("sandbox.disclosure.release.judge_model", _no_model_rules) if off else nullcontext()
+    with tables, models, open_gate(home, agreements, cage=InProcessCage(), history=history) as gate:
+        yield World(gate=gate, truth=firms.set_index("number"), filings=sanctions(), home=home)
+    home.close()
+
+
+def _no_table_rules(candidate: Candidate, *_: object) -> Judgement:
+    nothing = {measure: np.zeros(candidate.cells, dtype=np.bool_) for measure in candidate.measures}
+    return Judgement(suppress=nothing, protect=nothing, review=nothing, findings=(), remedies=())
+
+
+def _no_model_rules(_: RegressionCandidate, *__: object) -> Judgement:
+    return Judgement()
+
+
+def _write(path: Path, frame: pd.DataFrame) -> Path:
+    pq.write_table(pa.Table.from_pandas(frame, preserve_index=False), path)
+    return path
+
+
+def _register_dataset() -> Dataset:
+    return Dataset(
+        name="lab/register",
+        title="登记",
+        owner="unit:futian-bureau",
+        privacy_unit=PrivacyUnit.ENTERPRISE,
+        membership=Visibility.PUBLIC,
+        items=(
+            _unit(),
+            _code("place", PLACES),
+            _code("industry", INDUSTRIES),
+            _number("founded", (1990, 2030), ("2000", "2010", "2020"), visibility=Visibility.PUBLIC),
+            _number("capital", (0, 10_000_000), ("2000000", "5000000"), visibility=Visibility.PUBLIC),
+            _number("tax", (0, 100_000_000), ("5000", "10000", "20000")),
+            _number("profit", (-100_000, 100_000), ("0", "10000")),
+            _number("fine", (0, 1_000), ("500",), nullable=True),
+            _number("paid", (0, 10_000), ("5000",), nullable=True),
+            DataItem(name="late", title="逾期", type=ItemType.BOOLEAN, grade=Grade.GENERAL_3, nullable=False),
+        ),
+    )
+
+
+def _sanctions_dataset() -> Dataset:
+    return Dataset(
+        name="lab/sanctions",
+        title="名单",
+        owner="unit:futian-bureau",
+        privacy_unit=PrivacyUnit.ENTERPRISE,
+        membership=Visibility.CONFIDENTIAL,
+        items=(
+            _unit(),
+            _number("year", (2000, 2030), ("2022",), visibility=Visibility.PUBLIC),
+            _code("kind", KINDS, visibility=Visibility.CONFIDENTIAL),
+            _number("amount", (0, 10_000), ("200",)),
+        ),
+    )
+
+
+def _unit() -> DataItem:
+    return DataItem(
+        name="uscc",
+        title="uscc",
+        type=ItemType.TEXT,
+        role=ItemRole.UNIT,
+        visibility=Visibility.PUBLIC,
+        grade=Grade.GENERAL_2,
+        nullable=False,
+    )
+
+
+def _code(name: str, domain: tuple[str, ...], *, visibility: Visibility = Visibility.PUBLIC) -> DataItem:
+    return DataItem(
+        name=name,
+        title=name,
+        type=ItemType.CODE,
+        visibility=visibility,
+        grade=Grade.GENERAL_1 if visibility is Visibility.PUBLIC else Grade.GENERAL_3,
+        nullable=False,
+        domain=domain,
+    )
+
+
+def _number(
+    name: str,
+    bounds: tuple[int, int],
+    edges: tuple[str, ...],
+    *,
+    visibility: Visibility = Visibility.CONFIDENTIAL,
+    nullable: bool = False,
+) -> DataItem:
+    return DataItem(
+        name=name,
+        title=name,
+        type=ItemType.INTEGER,
+        visibility=visibility,
+        grade=Grade.GENERAL_3,
+        nullable=nullable,
+        bounds=(Decimal(bounds[0]), Decimal(bounds[1])),
+        edges=edges,
+    )
