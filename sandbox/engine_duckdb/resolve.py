@@ -20,6 +20,7 @@ from sandbox.engine_duckdb.job import (
     JobCondition,
     JobDimension,
     JobFacet,
+    JobKey,
     JobMeasure,
     JobRules,
     JobTable,

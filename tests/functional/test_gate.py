@@ -18,7 +18,9 @@ from yingbi.cli.text import load_catalogue
 TAX = "tax/annual_filings"
 FIRMS = "market/enterprises"
 BY_STREET = "select street, avg(revenue), count(*) from tax.annual_filings where year = '2025' group by street"
-TOO_SMALL = "select size, sum(revenue) from tax.annual_filings where year = '2025' and street = '福保街道' group by size"
+TOO_SMALL = (
+    "select size, sum(revenue) from tax.annual_filings where year = '2025' and street = '福保街道' group by size"
+)
 NOT_GRANTED = "select street, sum(tax_paid) from tax.annual_filings group by street"
 
 AGREEMENT = """\
@@ -182,7 +184,9 @@ def test_catalog_import_tells_every_problem_and_registers_nothing(place: Place, 
     assert len(done.json) >= 2, done.out
     assert run("catalog", "list", *empty.node, "--json").ok().json == []
     (empty / "not.json").write_text("{", encoding="utf-8")
-    refused(run("catalog", "import", empty / "not.json", "--by", "person:a-b", *empty.node, "--json"), "json-malformed", 65)
+    refused(
+        run("catalog", "import", empty / "not.json", "--by", "person:a-b", *empty.node, "--json"), "json-malformed", 65
+    )
     nobody = run("catalog", "import", place / "district" / "catalogue.csv", "--by", "li si", *empty.node, "--json")
     assert nobody.code == 65, nobody.err
 
@@ -195,6 +199,7 @@ def test_catalog_draft_describes_a_file_that_nobody_declared(place: Place, empty
     assert {item["visibility"] for item in draft["items"]} == {"confidential"}
     done = run("catalog", "import", empty / "draft.json", "--check", "--by", "person:a-b", *empty.node)
     assert done.code == 65, "bounds and domains are for a person to declare"
+    assert "bounds" in done.out
     wrong = run("catalog", "draft", place / "agreement.yaml", *who, "--privacy-unit", "enterprise", "--json")
     assert wrong.code == 64, "a draft has no JSON flag"
     assert run("catalog", "draft", place / "agreement.yaml", *who, "--privacy-unit", "enterprise").code == 65
@@ -203,7 +208,7 @@ def test_catalog_draft_describes_a_file_that_nobody_declared(place: Place, empty
 def test_catalog_suggest_and_confirm_go_before_publishing(place: Place, declared: Place) -> None:
     source = place / "district" / f"{TAX}.parquet"
     early = run("data", "publish", TAX, source, *declared.node, "--json")
-    refused(early, "grade-not-confirmed", 65)
+    refused(early, "grades-not-confirmed", 73)
     found = run("catalog", "suggest", TAX, *declared.node, "--json").ok().json
     assert [(row["item"], row["detector"]) for row in found] == [("uscc", "uscc")]
     lower = run(
@@ -269,13 +274,12 @@ FAULTS = ("null-unit", "out-of-bounds", "outside-domain", "duplicate-rows", "too
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_data_publish_refuses_faulty_files_and_tells_counts_only(place: Place, declared: Place, fault: str) -> None:
-    sources = sorted((place / "district" / "faulty" / fault).rglob("*.*"))
-    assert sources, fault
-    name = sources[0].relative_to(place / "district" / "faulty" / fault).with_suffix("").as_posix()
-    if name != TAX:
-        run("catalog", "import", place / "district" / "catalogue.json", "--by", "person:li-si", *place.node).ok()
-    done = run("data", "publish", TAX, sources[0], *declared.node, "--json")
-    assert done.code == 65, done.err
+    source = place / "district" / "faulty" / fault / f"{TAX}.parquet"
+    run("catalog", "confirm", TAX, "--all", "--by", "person:li-si", *declared.node).ok()
+    done = run("data", "publish", TAX, source, *declared.node, "--json")
+    unreadable = fault in ("truncated", "not-parquet")
+    refused(done, "source-unreadable" if unreadable else "data-invalid", 65)
+    assert unreadable or all(set(row) == {"item", "fault", "count"} for row in done.json)
     assert run("data", "versions", TAX, *declared.node, "--json").ok().json == []
 
 
@@ -283,7 +287,7 @@ def test_data_profile_tells_aggregates_and_suggests(place: Place, declared: Plac
     source = place / "district" / f"{TAX}.parquet"
     done = run("data", "profile", source, "--dataset", TAX, *declared.node, "--json").ok()
     columns = {row["name"]: row for row in done.json}
-    assert columns["street"]["distinct"] == 10
+    assert columns["street"]["distinct"] == "10"
     identifiers = [row[0] for row in truth(place, "select distinct uscc from FILE")]
     assert not [each for each in identifiers if each in done.out]
     suggested = run("catalog", "suggest", TAX, *declared.node, "--json").ok().json
@@ -301,8 +305,8 @@ def test_data_twin_has_the_shape_and_nothing_of_the_data(place: Place, tmp_path:
         names = [row[0] for row in plain.sql(shape).fetchall()]
         real = f"'{place / 'district' / TAX}.parquet'"
         assert names == [row[0] for row in plain.sql(shape.replace(f"'{twin}'", real)).fetchall()]
-        shared = plain.sql(f"select count(*) from '{twin}' where uscc in (select uscc from {real})").fetchone()
-        assert shared == (0,)
+        shared = f"select count(*) from '{twin}' where uscc in (select uscc from {real})"
+        assert plain.sql(shared).fetchall() == [(0,)]
 
 
 # --- agreement --------------------------------------------------------------------------------------------------------
@@ -316,7 +320,7 @@ def test_agreement_check_lists_every_problem_with_its_place(place: Place, tmp_pa
     done = run("agreement", "check", wrong, *place.node, "--json")
     assert done.code == 65
     (problem,) = done.json["problems"]
-    assert (problem["line"], "revenu" in problem["path"]) == (16, True)
+    assert (problem["line"], "revenu" in problem["path"]) == (17, True)
     wrong.write_text("agreement: [", encoding="utf-8")
     assert run("agreement", "check", wrong, "--json").code == 65
 
@@ -406,16 +410,15 @@ def test_node_explain_runs_and_records_nothing(place: Place) -> None:
 def test_node_ask_releases_what_plain_sql_says(place: Place) -> None:
     done = place.ask(BY_STREET, "--json").ok()
     assert done.json["outcome"] == "released"
-    form = done.json["result"]
-    got = {row["keys"][0]: row for row in form["rows"]}
+    got = {row[0]: row[1:] for row in done.json["result"]["rows"]}
     plain = truth(
         place, "select street, sum(revenue), count(revenue), count(*) from FILE where year = '2025' group by street"
     )
     assert set(got) == {row[0] for row in plain}
     for street, total, present, rows in plain:
-        mean, count = got[street]["values"]
-        assert count == rows
-        assert mean is None or abs(float(mean) - float(total) / present) < 1e-6 * float(total)
+        count, mean = got[street]
+        assert int(count) == rows
+        assert float(mean) == pytest.approx(float(total) / present)
 
 
 def test_node_ask_shows_a_table_and_node_output_gives_the_same_bytes_again(place: Place, tmp_path: Path) -> None:
@@ -441,8 +444,10 @@ def test_node_ask_takes_a_plan_and_writes_what_it_would_show(place: Place, tmp_p
     (tmp_path / "plan.json").write_text(json.dumps(plan), encoding="utf-8")
     done = run("node", "ask", "--plan", tmp_path / "plan.json", *place.asker(), "--json")
     by_size = dict(truth(place, "select size, count(distinct uscc) from FILE group by size"))
-    for row in done.ok().json["result"]["rows"]:
-        assert row["values"][0] in (None, by_size[row["keys"][0]])
+    rows = done.ok().json["result"]["rows"]
+    released = [(size, int(units)) for size, units in rows if units != {"suppressed": True}]
+    assert len(released) >= 2
+    assert all(by_size[size] == units for size, units in released)
     both = run("node", "ask", BY_STREET, "--plan", tmp_path / "plan.json", *place.asker(), "--json")
     refused(both, "usage", 64)
     refused(run("node", "ask", *place.asker(), "--json"), "usage", 64)
@@ -478,7 +483,7 @@ BAD = {
     "select count(*) from read_text('node.toml')": "sql-not-supported",
     "select street, count(*) from tax.nothing group by street": "name-unknown",
     "select stret, count(*) from tax.annual_filings group by stret": "name-unknown",
-    "select street, count(*) from tax.annual_filings where street = '没有街道' group by street": "plan-invalid",
+    "select street, count(*) from tax.annual_filings where street = '没有街道' group by street": "literal-invalid",
 }
 
 
@@ -486,7 +491,7 @@ BAD = {
 def test_node_ask_says_what_is_wrong_with_a_question(place: Place, sql: str) -> None:
     done = place.ask(sql, "--json")
     assert (done.code, done.data) == (65, b"")
-    assert done.error["code"] in (BAD[sql], "sql-not-supported"), done.err
+    assert done.error["code"] == BAD[sql], done.err
     assert "没有" not in done.err
 
 
@@ -501,12 +506,10 @@ def test_node_ask_holds_with_remedies_and_node_held_list_show_and_reject_decide(
     assert output in {row["output"] for row in listed}
     evidence = run("node", "held", "show", output, *place.node).ok().json
     assert evidence
-    assert output in place.ask(TOO_SMALL).out or True
     mine = run("node", "held", "reject", output, "--person", "partner:bank-a", *place.node, "--json")
     refused(mine, "duties-not-separated", 77)
     rejected = run("node", "held", "reject", output, "--person", "person:li-si", *place.node, "--json").ok().json
     assert rejected["state"] == "rejected"
-    refused(run("node", "held", "show", output, *place.node, "--json"), "usage", 64)
     assert run("node", "held", "show", output, *place.node).code == 66, "its evidence is destroyed"
     assert run("node", "held", "reject", output, "--person", "person:wang-wu", *place.node).code != 0
     states = {row["question"]: row["state"] for row in run("node", "questions", *place.node, "--json").ok().json}
@@ -514,7 +517,9 @@ def test_node_ask_holds_with_remedies_and_node_held_list_show_and_reject_decide(
 
 
 def test_node_held_approve_takes_two_people_where_the_output_is_checked(place: Place) -> None:
-    held = [done for done in (place.ask(sql, "--json", agreement="checked.yaml") for sql in REVIEWED) if done.code == 77]
+    held = [
+        done for done in (place.ask(sql, "--json", agreement="checked.yaml") for sql in REVIEWED) if done.code == 77
+    ]
     assert held, "one of these is for a person"
     output = held[0].json["output"]
     approve = ("node", "held", "approve", output, "--agreement", place / "checked.yaml", *place.node, "--json")

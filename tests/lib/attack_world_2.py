@@ -62,7 +62,9 @@ def register() -> pd.DataFrame:
     sanctioned &= ~((frame.place == 5) & (frame.industry == "B")).to_numpy()
     sanctioned[0] = False
     frame["sanctioned"] = sanctioned
-    frame["fine"] = pd.Series(np.where(sanctioned, random.integers(100, 999, FIRMS), 0)).where(sanctioned).astype("Int64")
+    frame["fine"] = (
+        pd.Series(np.where(sanctioned, random.integers(100, 999, FIRMS), 0)).where(sanctioned).astype("Int64")
+    )
     frame["paid"] = pd.Series(random.integers(1_000, 9_000, FIRMS)).astype("Int64")
     frame["place"] = [PLACES[at] for at in frame.place]
     return frame

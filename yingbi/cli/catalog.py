@@ -214,7 +214,7 @@ def confirm(
         decisions = [GradeDecision(item=name, grade=each, reason=why) for name, each in grades.items()]
         store.confirm_grades(dataset, decisions, expected_revision=entry.revision, by=by, second=second)
         entry = store.entry(dataset)
-    _show_items(entry, as_json=as_json)
+    _show_gradings(entry, as_json=as_json)
 
 
 @app.command("withdraw", help=t("catalog.withdraw.help"))
@@ -318,6 +318,14 @@ def _show_items(entry: "CatalogueEntry", *, as_json: bool = False) -> None:
     )
 
 
+def _show_gradings(entry: "CatalogueEntry", *, as_json: bool) -> None:
+    if as_json:
+        _show_items(entry, as_json=True)
+        return
+    rows = [(each.item, each.grade, each.state, each.suggested) for each in entry.gradings]
+    show_rows(t("catalog.items.title"), ("item", "grade", "state", "suggested"), rows, as_json=False)
+
+
 def _item_row(item: "DataItem") -> tuple[object, ...]:
     return item.name, item.title, item.type, item.role, item.visibility, item.grade
 
@@ -363,7 +371,23 @@ def _read_datasets(data: bytes, owners: dict[str, str]) -> "tuple[Dataset, ...]"
     if data.lstrip()[:1] not in (b"{", b"["):
         return parse_core_metadata(data, owners=owners)
     value = _load_json(data)
-    return tuple(parse_dataset(each) for each in (value if isinstance(value, list) else [value]))
+    datasets = tuple(parse_dataset(each) for each in (value if isinstance(value, list) else [value]))
+    _check_all(datasets, is_list=isinstance(value, list))
+    return datasets
+
+
+def _check_all(datasets: "Sequence[Dataset]", *, is_list: bool) -> None:
+    """Refuse with the problems of all data sets at once, as reading a table does."""
+    from sandbox.catalog.problem import CatalogueInvalidError, Problem
+    from sandbox.catalog.validate import check_dataset
+
+    problems = [
+        Problem(path=f"[{index}].{problem.path}" if is_list else problem.path, message=problem.message)
+        for index, dataset in enumerate(datasets)
+        for problem in check_dataset(dataset)
+    ]
+    if problems:
+        raise CatalogueInvalidError.of(problems)
 
 
 def _load_json(data: bytes) -> Any:
