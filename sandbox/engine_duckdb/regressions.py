@@ -19,7 +19,7 @@ from sandbox.engine_duckdb.job import JobColumn, JobRules, RegressionJob, TableJ
 from sandbox.engine_duckdb.session import Columns, Session, integers, texts
 from sandbox.engine_duckdb.tables import count_outside, tables_used
 from yingbi.canonical import JsonValue
-from yingbi.errors import ErrorCode, UnavailableError
+from yingbi.errors import ErrorCode, RefusedError
 from yingbi.plan.model import Family
 
 __all__ = ["compute_regression"]
@@ -115,7 +115,7 @@ class _Model:
                 self._levels[number] = self._number_levels(number)
         self._terms = list(self._make_terms())
         if len(self._terms) > _MAX_TERMS:
-            raise UnavailableError(ErrorCode.RESOURCE_LIMIT, f"expected at most {_MAX_TERMS} terms")
+            raise RefusedError(ErrorCode.RESOURCE_LIMIT, f"expected at most {_MAX_TERMS} terms")
         joins = "".join(f" JOIN levels{n} ON levels{n}.v = x{n}" for n in self._levels)
         numbers = [f"levels{n}.code AS x{n}" if n in self._levels else f"x{n}" for n in range(len(self._job.features))]
         self._session.run(

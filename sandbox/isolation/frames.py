@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from yingbi.canonical import JsonValue, canonical_bytes, parse_canonical
-from yingbi.errors import ErrorCode, UnavailableError
+from yingbi.errors import ErrorCode, RefusedError, UnavailableError
 
 __all__ = ["Arrays", "Frame", "FrameKind", "FrameReader", "encode_frame"]
 
@@ -88,7 +88,7 @@ class FrameReader:
         size = _PREFIX.size + header + body
         if size > self._left:
             # SECURITY: refused on the announced length, before memory is spent on it.
-            raise UnavailableError(ErrorCode.RESOURCE_LIMIT, "the result is larger than its limit")
+            raise RefusedError(ErrorCode.RESOURCE_LIMIT, "the result is larger than its limit")
         if len(self._buffer) < size:
             return None
         raw = bytes(memoryview(self._buffer)[_PREFIX.size : size])

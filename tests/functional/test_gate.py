@@ -269,7 +269,7 @@ def test_data_publish_versions_and_verify_hold_a_snapshot(place: Place, declared
     assert found.error["code"] == "snapshot-damaged"
 
 
-FAULTS = ("null-unit", "out-of-bounds", "outside-domain", "duplicate-rows", "too-many-rows", "truncated", "not-parquet")
+FAULTS = ("null-unit", "out-of-bounds", "too-precise", "duplicate-rows", "null-not-allowed", "truncated", "not-parquet")
 
 
 @pytest.mark.parametrize("fault", FAULTS)
@@ -290,8 +290,8 @@ def test_data_profile_tells_aggregates_and_suggests(place: Place, declared: Plac
     assert columns["street"]["distinct"] == "10"
     identifiers = [row[0] for row in truth(place, "select distinct uscc from FILE")]
     assert not [each for each in identifiers if each in done.out]
-    suggested = run("catalog", "suggest", TAX, *declared.node, "--json").ok().json
-    assert {(row["item"], row["basis"]) for row in suggested} >= {("uscc", "name"), ("uscc", "values")}
+    graded = run("catalog", "show", TAX, *declared.node, "--json").ok().json["grading"]
+    assert graded["uscc"] == {"state": "suggested", "suggested": "general-2"}
     assert run("data", "profile", place / "nothing.parquet", "--json").code in (65, 66)
     assert run("data", "profile", "postgresql://u:secret@localhost/x", "--table", "t", "--json").code == 64
 
@@ -477,7 +477,7 @@ def test_node_ask_refuses_with_reasons_and_the_smallest_grant(place: Place) -> N
 
 
 BAD = {
-    "select": "sql-malformed",
+    "select": "sql-not-supported",
     "select * from tax.annual_filings": "sql-not-supported",
     "select street from tax.annual_filings; drop table rows": "sql-not-supported",
     "select count(*) from read_text('node.toml')": "sql-not-supported",

@@ -25,7 +25,7 @@ from tests.lib.in_process import InProcessCage
 from tests.lib.nodes import PARTNER, broad_agreement, new_node, publish_table
 from yingbi.events.fields import Grade, PrivacyUnit
 
-__all__ = ["register", "sanctions", "new_second_world", "open_second_world"]
+__all__ = ["new_second_world", "open_second_world", "register", "sanctions"]
 
 FIRMS = 360
 PLACES = tuple(f"p{number}" for number in range(6))

@@ -15,7 +15,7 @@ from sandbox.disclosure.atoms import ABSENT, AtomTable, Facet
 from sandbox.disclosure.history.partition import PublicFacet, SecretFacet, Space
 from sandbox.disclosure.history.scopes import Scope, is_confidential, item_of
 from sandbox.disclosure.history.splits import Ranges, Values, condition_cuts, cut_texts, is_ordered, point_of
-from yingbi.errors import ErrorCode, InvalidRequestError, RefusedError
+from yingbi.errors import ErrorCode, InvalidRequestError, RefusedError, UnavailableError
 from yingbi.plan.model import Column
 
 __all__ = ["FacetPlan", "plan_facets", "space_of"]
@@ -62,10 +62,10 @@ def space_of(plan: FacetPlan, table: AtomTable, dataset: str, catalogue: Catalog
     """Return the space that the atoms of a plan make up.
 
     Raises:
-        InvalidRequestError: the table is not an answer to the plan.
+        UnavailableError: the table is not an answer to the plan.
     """
     if table.facets != plan.facets or table.codes.shape != (len(table.rows), len(plan.facets)):
-        raise InvalidRequestError(ErrorCode.INTERNAL, "expected atoms over the facets that were asked for")
+        raise UnavailableError(ErrorCode.ENGINE_FAILED, "expected atoms over the facets that were asked for")
     public: dict[tuple[Column, int], PublicFacet] = {}
     for place, (column, version, cuts) in enumerate(plan.public):
         split = Values(labels=table.labels[place]) if cuts is None else Ranges(cuts=cuts)

@@ -30,7 +30,7 @@ STATUS_OF: Final = {
 }
 CLASSES: Final = {*STATUS_OF, "SandboxError"}
 # Words with a capital letter wherever they stand; acronyms, `LogAnchor` and everything in backticks are free anyway.
-NAMES: Final = {"Unicode", "Ethereum", "Flower"}
+NAMES: Final = {"Unicode", "Ethereum", "Flower", "Parquet"}
 
 
 @dataclass(frozen=True)
