@@ -15,7 +15,7 @@ from sandbox.candidate import Bools, Candidate, MeasureValues
 from sandbox.disclosure.facts import TableFacts
 from sandbox.disclosure.layout import finest_dimension
 from sandbox.disclosure.verdict import Judgement, RuleId, find, merge_masks
-from sandbox.operations.measure import MeasureKind
+from sandbox.operations.measure import Measure, MeasureKind
 from yingbi.events.outputs import CheckVerdict, Remedy, Risk
 
 __all__ = ["check_dominance", "is_dominated", "is_p_sensitive"]
@@ -47,12 +47,15 @@ def is_p_sensitive(absolute: int, largest: int, second: int, *, p_percent: int) 
 
 
 def check_dominance(candidate: Candidate, rules: DisclosureRules, facts: TableFacts) -> Judgement:
-    """Fail dominated values; ask for a person where contributions of both signs make shares meaningless."""
-    del facts
+    """Fail dominated values; ask for a person where contributions of both signs make shares meaningless.
+
+    SECURITY: a column that is declared never to be negative is (publication checks it); of any other every sum is for
+    a person, whatever it holds. Asked only where there is a loss, the person would be the sign of somebody's profit.
+    """
     added = {m: values for m, values in candidate.measures.items() if m.kind in _ADDITIVE}
     top = {m: _dominated(values, rules) for m, values in added.items()}
     p_percent = {m: _p_sensitive(values, rules) for m, values in added.items()}
-    negative = {m: values.negative.copy() for m, values in added.items()}
+    negative = {m: values.negative | _may_be_negative(m, facts) for m, values in added.items()}
     dimension = finest_dimension(candidate)
     findings = (
         *find(Risk.DOMINANCE, RuleId.DOMINANCE_TOP, top.values(), dimension),
@@ -61,6 +64,13 @@ def check_dominance(candidate: Candidate, rules: DisclosureRules, facts: TableFa
     )
     remedies = (Remedy.COARSER_LEVEL, Remedy.LONGER_PERIOD, Remedy.PRIVATE_MODE) if findings else ()
     return Judgement(suppress=merge_masks(top, p_percent), findings=findings, remedies=remedies, review=negative)
+
+
+def _may_be_negative(measure: Measure, facts: TableFacts) -> bool:
+    if measure.kind not in (MeasureKind.SUM, MeasureKind.PRODUCT):
+        return False
+    lowest = [None if (fact := facts.columns.get(column)) is None else fact.lower for column in measure.columns]
+    return any(lower is None or lower < 0 for lower in lowest)
 
 
 def _dominated(values: MeasureValues, rules: DisclosureRules) -> Bools:

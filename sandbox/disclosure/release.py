@@ -52,6 +52,7 @@ LEAST_SHARE: Final = Fraction(1, 10)
 """A table of which less than this share of its values is left is held: another question would serve better."""
 
 _OBSERVATION_BASE: Final = 10
+_OF_VALUES: Final = frozenset({Risk.CLASS_DISCLOSURE, Risk.DOMINANCE, Risk.THRESHOLD, Risk.ZEROS})
 _ATTEMPTS: Final = 5
 
 
@@ -110,7 +111,7 @@ def _release_table(
         if _is_held(findings, context.approval, evidence, history=verdict.findings):
             history.discard(verdict.token)
             return _hold(candidate, rules, findings, judged.remedies, evidence, verdict)
-        risks = _risks(judged.findings, verdict)
+        risks = _risks(judged.findings, verdict, facts)
         table = _table(candidate, rules, facts, presentation, hidden, findings, risks)
         if _recorded(history, verdict):
             return table
@@ -295,9 +296,15 @@ def _aggregate_mask(question: TableQuestion, place: int, hidden: Masks) -> Bools
     return mask
 
 
-def _risks(findings: tuple[Finding, ...], verdict: HistoryVerdict) -> tuple[Risk, ...]:
-    """Return why values are suppressed: what rules found, and history where it held something back."""
+def _risks(findings: tuple[Finding, ...], verdict: HistoryVerdict, facts: TableFacts) -> tuple[Risk, ...]:
+    """Return why values are suppressed: what rules found, and history where it held something back.
+
+    SECURITY: rules that look at confidential values are told as one. Of a table with one suppressed cell, `zeros`
+    alone would say that nobody there paid, and `class-disclosure` alone that everybody is of one kind.
+    """
     found = {finding.risk for finding in findings}
+    if facts.is_any_confidential and found & _OF_VALUES:
+        found |= _OF_VALUES
     if any(bool(mask.any()) for mask in verdict.suppress.values()):
         found |= {finding.risk for finding in verdict.findings} or {Risk.DIFFERENCING}
     return tuple(risk for risk in Risk if risk in found)

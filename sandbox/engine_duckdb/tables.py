@@ -44,8 +44,8 @@ Arrays = dict[str, NDArray[Any]]
 MAX_CELLS: Final = 200_000
 """Most cells of a table, margins included; judging more would take longer than computing them."""
 
-_SHARES: Final = (8, 1_000)
-"""Units whose published total is under this part of a cell's hardly matter to its dominance: looked at last."""
+_FIRST_LOOK: Final = 8
+"""Units that have at most this part of a cell cannot break a dominance rule by themselves: looked for last, if ever."""
 
 _COUNTED: Final = frozenset({MeasureKind.ROWS, MeasureKind.VALUES, MeasureKind.UNITS, MeasureKind.QUANTILE})
 
@@ -257,23 +257,39 @@ class _Table:
             yield np.asarray(found["idx"], dtype=np.int64), found
 
     def _settle(self, measure: JobMeasure, columns: MeasureColumns, figures: _Figures) -> None:
-        """Find the two largest units where bounds do not already keep every dominance rule."""
-        rounds = (*_SHARES, None) if measure.kind in (MeasureKind.SUM, MeasureKind.SQUARES) else (None,)
-        for share in rounds:
-            doubtful = self._in_doubt(figures)
-            if not doubtful.any():
-                return
-            for mask in np.unique(self._groupings[doubtful]):
-                wanted = np.flatnonzero(doubtful & (self._groupings == mask))
-                self._find_largest(measure, columns, figures, wanted, int(mask), share)
+        """Look for the two largest units where bounds neither keep every dominance rule nor break one.
+
+        First for units that have a good part of the cell. Then the largest is known where it matters, and with it how
+        large the second must be to matter.
+        """
+        floors = [total // _FIRST_LOOK for total in figures.absolute]
+        is_whole = measure.kind not in _LOOKED_FOR and int(self._repeats.max(initial=1)) > 1
+        self._look_for(measure, columns, figures, [0] * len(floors) if is_whole else floors)
+        self._look_for(measure, columns, figures, [self._floor(*pair) for pair in figures.pairs()])
+
+    def _floor(self, absolute: int, largest: int) -> int:
+        """Return the most that a second unit can have beside the largest without breaking a dominance rule."""
+        rules = self._job.rules
+        numerator, denominator = rules.share_ratio
+        others = max(1, rules.top - 1)
+        held = -(-(numerator * absolute - denominator * largest) // (denominator * others)) - 1
+        rest = (100 * (absolute - largest) - rules.p_percent * largest) // 100
+        return max(0, min(held, rest))
+
+    def _look_for(
+        self, measure: JobMeasure, columns: MeasureColumns, figures: _Figures, floors: Sequence[int]
+    ) -> None:
+        doubtful = self._in_doubt(figures)
+        for mask in np.unique(self._groupings[doubtful]):
+            wanted = np.flatnonzero(doubtful & (self._groupings == mask))
+            self._find_largest(measure, columns, figures, wanted, int(mask), [floors[cell] for cell in wanted])
 
     def _in_doubt(self, figures: _Figures) -> Bools:
-        ratio = self._job.rules.share_ratio
-        safe = [
-            _is_safe(absolute, largest, second, self._job.rules, ratio)
-            for absolute, largest, second in zip(figures.absolute, figures.largest, figures.second, strict=True)
-        ]
-        return ~figures.largest_exact & ~np.array(safe, dtype=np.bool_)
+        doubtful = ~figures.largest_exact
+        for cell in np.flatnonzero(doubtful):
+            bounds = figures.largest[cell], figures.second[cell]
+            doubtful[cell] = not _is_safe(figures.absolute[cell], *bounds, self._job.rules)
+        return doubtful
 
     def _find_largest(
         self,
@@ -282,11 +298,10 @@ class _Table:
         figures: _Figures,
         cells: Ints,
         mask: int,
-        share: int | None,
+        floors: Sequence[int],
     ) -> None:
-        floors = [0 if share is None else figures.absolute[cell] // share for cell in cells]
         parameters = Parameters()
-        rows, condition, reach = self._candidates_sql(measure, columns, mask, floors, parameters, share is None)
+        rows, condition, reach = self._candidates_sql(measure, columns, mask, floors, parameters)
         chosen = f"FROM s JOIN doubt ON {self._match_sql(mask)}{condition}"
         # With one row a unit there is nothing to add up.
         is_single = self._most[mask] == 1
@@ -304,7 +319,7 @@ class _Table:
             # Units that were not looked at have at most `floor` each.
             figures.largest[cell] = max(one, floor)
             figures.second[cell] = max(two, floor)
-            figures.largest_exact[cell] = share is None or two >= floor
+            figures.largest_exact[cell] = floor == 0 or two >= floor
 
     def _candidates_sql(
         self,
