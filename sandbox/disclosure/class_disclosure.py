@@ -16,11 +16,19 @@ from policies.disclosure import DisclosureRules
 from sandbox.candidate import Bools, Candidate, Ints, MeasureValues
 from sandbox.disclosure.counting import least_units
 from sandbox.disclosure.facts import TableFacts
+from sandbox.disclosure.threshold import small_cells, small_conditions
 from sandbox.disclosure.verdict import Finding, Judgement, RuleId, find, merge_masks
 from sandbox.operations.measure import Measure, MeasureKind
 from yingbi.events.outputs import Remedy, Risk
 
-__all__ = ["check_class_disclosure", "constant_values", "one_sided_conditions", "slice_disclosures", "two_valued_sums"]
+__all__ = [
+    "check_class_disclosure",
+    "constant_values",
+    "one_sided_conditions",
+    "slice_disclosures",
+    "thin_conditions",
+    "two_valued_sums",
+]
 
 _REMEDIES: Final = (Remedy.FEWER_DIMENSIONS, Remedy.COARSER_LEVEL, Remedy.PRIVATE_MODE)
 
@@ -29,7 +37,7 @@ def check_class_disclosure(candidate: Candidate, rules: DisclosureRules, facts: 
     """Fail every value that tells a confidential category of (nearly) all units of a public group."""
     slices, slice_findings = _check_slices(candidate, rules.min_units, facts)
     masks: dict[RuleId, dict[Measure, Bools]] = {
-        RuleId.CLASS_CONDITION: {m: one_sided_conditions(candidate, m, facts) for m in candidate.measures},
+        RuleId.CLASS_CONDITION: {m: thin_conditions(candidate, m, rules.min_units, facts) for m in candidate.measures},
         RuleId.CLASS_CONSTANT: {m: constant_values(candidate, m, facts) for m in candidate.measures},
         RuleId.CLASS_INDICATOR: {m: two_valued_sums(candidate, m, rules.min_units, facts) for m in candidate.measures},
     }
@@ -67,6 +75,20 @@ def one_sided_conditions(candidate: Candidate, measure: Measure, facts: TableFac
         return np.zeros(candidate.cells, dtype=np.bool_)
     rows = candidate.measures[measure].rows
     found: Bools = (candidate.rows > 0) & ((rows == 0) | (rows == candidate.rows))
+    return found
+
+
+def thin_conditions(candidate: Candidate, measure: Measure, min_units: int, facts: TableFacts) -> Bools:
+    """Return cells where an aggregate's condition on a confidential column is met by all, none, few, or all but few.
+
+    The threshold fails few and all but few too. Here they are found once more, so that a partner is told one thing of
+    all four: which of them it is would be a fact about everybody in the cell.
+    """
+    if not facts.has_confidential(measure.where):
+        return np.zeros(candidate.cells, dtype=np.bool_)
+    few = small_cells(candidate.measures[measure], min_units)
+    rest = small_conditions(candidate, measure, min_units, facts)
+    found: Bools = one_sided_conditions(candidate, measure, facts) | few | rest
     return found
 
 

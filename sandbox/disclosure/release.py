@@ -21,10 +21,11 @@ from sandbox.disclosure.evidence import finding_json, model_evidence, table_evid
 from sandbox.disclosure.facts import TableFacts, facts_of
 from sandbox.disclosure.form import check_form
 from sandbox.disclosure.grid import complete_grid
-from sandbox.disclosure.history_gate import HistoryGate, HistoryVerdict
+from sandbox.disclosure.history_gate import HistoryGate, HistoryVerdict, Proposal
 from sandbox.disclosure.json_form import model_json, table_json
 from sandbox.disclosure.layout import is_layout_public, sort_key
 from sandbox.disclosure.presentation import columns_of, name_bins, present
+from sandbox.disclosure.regression import propose_levels
 from sandbox.disclosure.released import (
     RELEASE_DOOR,
     Held,
@@ -61,12 +62,14 @@ class ReleaseContext:
     """What the door needs besides candidate, rules and history.
 
     `catalogue` has the versions that the question pins. `presentation` lays out a table (absent: all columns, named by
-    their place). `approval` is a person's decision on this candidate when it was held.
+    their place). `approval` is a person's decision on this candidate when it was held. `is_checked`: the agreement
+    asks for such a decision on every result.
     """
 
     catalogue: Catalogue
     presentation: Presentation | None = None
     approval: Approval | None = None
+    is_checked: bool = False
 
 
 def release(
@@ -107,7 +110,8 @@ def _release_table(
     for _ in range(_ATTEMPTS):
         verdict = history.judge(proposal)
         hidden = _hidden(candidate, judged, verdict)
-        findings = (*judged.findings, *verdict.findings, *_check_emptiness(candidate, hidden))
+        found = (*judged.findings, *verdict.findings, *_check_emptiness(candidate, hidden))
+        findings = (*found, *_agreed_check(context))
         if _is_held(findings, context.approval, evidence, history=verdict.findings):
             history.discard(verdict.token)
             return _hold(candidate, rules, findings, judged.remedies, evidence, verdict)
@@ -156,6 +160,12 @@ def _hidden(candidate: Candidate, judgement: Judgement, verdict: HistoryVerdict)
     if unknown or any(len(mask) != candidate.cells for mask in verdict.suppress.values()):
         raise UnavailableError(ErrorCode.ENGINE_FAILED, "history judged another table than it was given")
     return merge_masks(judgement.suppress, verdict.suppress)
+
+
+def _agreed_check(context: ReleaseContext) -> tuple[Finding, ...]:
+    if not context.is_checked:
+        return ()
+    return (Finding(risk=Risk.UNCHECKED, rule=RuleId.AGREED_CHECK.value, verdict=CheckVerdict.REVIEW),)
 
 
 def _check_emptiness(candidate: Candidate, hidden: Masks) -> tuple[Finding, ...]:
@@ -303,7 +313,8 @@ def _risks(findings: tuple[Finding, ...], verdict: HistoryVerdict, facts: TableF
     alone would say that nobody there paid, and `class-disclosure` alone that everybody is of one kind.
     """
     found = {finding.risk for finding in findings}
-    if facts.is_any_confidential and found & _OF_VALUES:
+    is_public = facts.is_membership_public and not any(map(facts.is_confidential, facts.columns))
+    if not is_public and found & _OF_VALUES:
         found |= _OF_VALUES
     if any(bool(mask.any()) for mask in verdict.suppress.values()):
         found |= {finding.risk for finding in verdict.findings} or {Risk.DIFFERENCING}
@@ -321,18 +332,46 @@ def _release_model(
     evidence = _Evidence(lambda: model_evidence(candidate))
     if judgement.findings:
         return _hold(candidate, rules, judgement.findings, judgement.remedies, evidence)
+    for table in propose_levels(candidate, rules, context.catalogue):
+        refused = _record_levels(history, table, context.approval, evidence)
+        if refused is not None:
+            return _hold(candidate, rules, refused.findings or (_differencing(),), (), evidence, refused)
     proposal = propose_model(candidate, rules, context.catalogue)
     for _ in range(_ATTEMPTS):
         verdict = history.judge(proposal)
         is_suppressed = any(bool(mask.any()) for mask in verdict.suppress.values())
-        if is_suppressed or _is_held(verdict.findings, context.approval, evidence, history=verdict.findings):
+        found = (*verdict.findings, *_agreed_check(context))
+        if is_suppressed or _is_held(found, context.approval, evidence, history=verdict.findings):
             history.discard(verdict.token)
-            findings = verdict.findings or (_differencing(),)
+            findings = found or (_differencing(),)
             return _hold(candidate, rules, findings, (), evidence, verdict)
         model = _model(candidate, rules, verdict.findings)
         if _recorded(history, verdict):
             return model
     raise UnavailableError(ErrorCode.HISTORY_BUSY, "expected a moment without other answers, got none")
+
+
+def _record_levels(
+    history: HistoryGate, proposal: Proposal, approval: Approval | None, evidence: _Evidence
+) -> HistoryVerdict | None:
+    """Record a table that a model gives away, or return the verdict that keeps it inside.
+
+    Recorded before the model itself is judged: where that is held after all, history has overstated what came out.
+    """
+    for _ in range(_ATTEMPTS):
+        verdict = history.judge(proposal)
+        if _is_model_held(verdict, approval, evidence):
+            history.discard(verdict.token)
+            return verdict
+        if _recorded(history, verdict):
+            return None
+    raise UnavailableError(ErrorCode.HISTORY_BUSY, "expected a moment without other answers, got none")
+
+
+def _is_model_held(verdict: HistoryVerdict, approval: Approval | None, evidence: _Evidence) -> bool:
+    """Return whether history keeps a model inside; there is no part of it to suppress."""
+    is_suppressed = any(bool(mask.any()) for mask in verdict.suppress.values())
+    return is_suppressed or _is_held(verdict.findings, approval, evidence, history=verdict.findings)
 
 
 def _differencing() -> Finding:

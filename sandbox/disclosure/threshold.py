@@ -30,9 +30,12 @@ def check_threshold(candidate: Candidate, rules: DisclosureRules, facts: TableFa
     }
     outside = {measure: small_outside(candidate, rules.min_units) for measure in candidate.measures}
     dimension = finest_dimension(candidate)
+    # SECURITY: that few, or all but few, meet a confidential condition is told as `class.condition`, like all and none.
+    told = [m for m in candidate.measures if not facts.has_confidential(m.where)]
+    beside = [complements[m] if m in told else rest for m in candidate.measures]
     findings = (
-        *find(Risk.THRESHOLD, RuleId.THRESHOLD_CELL, small.values(), dimension),
-        *find(Risk.THRESHOLD, RuleId.THRESHOLD_COMPLEMENT, complements.values(), dimension),
+        *find(Risk.THRESHOLD, RuleId.THRESHOLD_CELL, [small[m] for m in told], dimension),
+        *find(Risk.THRESHOLD, RuleId.THRESHOLD_COMPLEMENT, beside, dimension),
         *find(Risk.DIFFERENCING, RuleId.THRESHOLD_OUTSIDE, outside.values(), None),
     )
     remedies = (Remedy.COARSER_LEVEL, Remedy.FEWER_DIMENSIONS, Remedy.LONGER_PERIOD) if findings else ()

@@ -49,6 +49,7 @@ class RuleId(StrEnum):
     REGRESSION_LEVERAGE = "regression.leverage"
     TABLE_EMPTY = "table.empty"
     HISTORY = "history"
+    AGREED_CHECK = "agreed-check"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

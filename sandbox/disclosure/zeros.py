@@ -30,7 +30,9 @@ def check_zeros(candidate: Candidate, rules: DisclosureRules, facts: TableFacts)
         measure: mask & ~((candidate.rows == 0) & is_emptiness_public(candidate.question, facts))
         for measure, mask in zero.items()
     }
-    findings = find(Risk.ZEROS, RuleId.ZEROS, zero.values(), finest_dimension(candidate))
+    # SECURITY: that nobody in a cell meets a confidential condition is told as `class.condition`, like that all do.
+    told = [mask & ~((candidate.rows > 0) & facts.has_confidential(m.where)) for m, mask in zero.items()]
+    findings = find(Risk.ZEROS, RuleId.ZEROS, told, finest_dimension(candidate))
     remedies = (Remedy.COARSER_LEVEL, Remedy.FEWER_DIMENSIONS) if findings else ()
     return Judgement(suppress=zero, findings=findings, remedies=remedies, protect=protect)
 

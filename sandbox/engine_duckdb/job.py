@@ -10,6 +10,7 @@ import typing
 from dataclasses import dataclass
 from enum import StrEnum
 from fractions import Fraction
+from functools import lru_cache
 from typing import Any, TypeVar, cast
 
 from sandbox.catalog.model import ItemType
@@ -114,7 +115,7 @@ class JobRules:
     @property
     def share_ratio(self) -> tuple[int, int]:
         """Return the share as numerator and denominator."""
-        return Fraction(self.share).as_integer_ratio()
+        return _ratio(self.share)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -199,6 +200,11 @@ def unpack_job(value: JsonValue) -> tuple[Job, Settings]:
     except (KeyError, TypeError, ValueError) as error:
         raise _not_a_job() from error
     raise _not_a_job()
+
+
+@lru_cache(maxsize=16)
+def _ratio(share: str) -> tuple[int, int]:
+    return Fraction(share).as_integer_ratio()
 
 
 def _pack(value: Any) -> JsonValue:

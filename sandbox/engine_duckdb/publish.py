@@ -47,6 +47,9 @@ __all__ = ["DataInvalidError", "Fault", "Problem", "Publication", "publish", "pu
 _STAGING: Final = ".staging"
 _STEPS: Final = 5
 _MAX_TOLD: Final = 20
+_FINEST: Final = 64
+"""Units below this part of the mean are all in the last class of size."""
+
 _BATCH_ROWS: Final = 1 << 17
 
 # Every name that goes into these is quoted by `quoted`, or ours.
@@ -59,7 +62,8 @@ _COUNT_DOUBLES: Final = """
         SELECT count(*) - 1 AS extra FROM staged WHERE _id IS NOT NULL GROUP BY _id{keys} HAVING count(*) > 1)"""
 _COUNT_OVERFULL: Final = "SELECT count(*) FROM units WHERE _rows > {limit}"
 _NUMBER_UNITS: Final = """
-    CREATE TABLE numbered AS SELECT number AS _unit, units.* FROM units JOIN {numbers} USING (_id)"""
+    CREATE TABLE numbered AS SELECT number AS _unit, units.*, {size} AS _size
+    FROM units JOIN {numbers} USING (_id), (SELECT 1 AS _one{means} FROM units)"""
 _KEY_ROWS: Final = """
     CREATE TABLE keyed AS SELECT _unit, {key} AS _key, staged.rowid AS _at FROM staged JOIN numbered USING (_id)"""
 _PLACE_ROWS: Final = """
@@ -67,7 +71,7 @@ _PLACE_ROWS: Final = """
 _WRITE_ROWS: Final = """
     CREATE TABLE snapshot.rows AS SELECT {columns} FROM placed
     JOIN staged ON staged.rowid = placed._at JOIN numbered ON numbered._unit = placed._unit
-    ORDER BY placed._unit, placed._row"""
+    ORDER BY numbered._size DESC, placed._unit, placed._row"""
 _LARGEST_TOTAL: Final = "SELECT coalesce(max({name}), 0) FROM numbered"
 _READ_ROWS: Final = "SELECT {columns} FROM snapshot.rows"
 _COUNT_DOUBTFUL: Final = "SELECT count(*) FILTER (NOT {is_valid}) FROM units"
@@ -292,10 +296,22 @@ class _Run:
     def number(self, registry: HeldRegistry) -> None:
         """Replace identifiers and row keys by their numbers."""
         numbers = registry.number_units(self.dataset.privacy_unit, "units")
-        self._run(_NUMBER_UNITS.format(numbers=numbers))
+        means, size = self._sizes()
+        self._run(_NUMBER_UNITS.format(numbers=numbers, means=means, size=size))
         self._run(_KEY_ROWS.format(key=_key_sql(self.dataset)))
         self._run(_PLACE_ROWS.format(numbers=registry.number_rows(self.dataset.name, "keyed")))
         self._run("DROP TABLE keyed")
+
+    def _sizes(self) -> tuple[str, str]:
+        """Return SQL for what totals are compared with, and for the size class of a unit, the largest of its totals'.
+
+        A class is a power of two. Large units come first in a snapshot, so that whoever looks for the largest units of
+        a cell reads a small part of it.
+        """
+        names = ["_total_" + item.name for item in _measured(self.dataset)]
+        means = "".join(f", greatest(1, sum({quoted(name)}) // count(*)) AS {quoted('_mean' + name)}" for name in names)
+        classes = (f"floor(log2(1 + {_FINEST} * {quoted(name)} // {quoted('_mean' + name)}))" for name in names)
+        return means, f"CAST(greatest(0, {', '.join(classes)}) AS INTEGER)" if names else "0"
 
     def write(self) -> None:
         """Write the snapshot's file."""

@@ -8,10 +8,12 @@ from sandbox.engine_duckdb.compile import Parameters, column_sql, conditions_sql
 from sandbox.engine_duckdb.job import JobColumn, JobCondition, JobMeasure, JobTable
 from sandbox.operations.measure import MeasureKind
 
-__all__ = ["Fold", "MeasureColumns", "Population", "Selection", "population_of", "value_sql"]
+__all__ = ["Fold", "MeasureColumns", "Population", "Selection", "StageColumn", "population_of", "value_sql"]
 
 _COUNTED = frozenset({MeasureKind.ROWS, MeasureKind.UNITS, MeasureKind.MODEL})
 _ADDED = frozenset({MeasureKind.SUM, MeasureKind.SQUARES, MeasureKind.PRODUCT})
+_MANY = 3
+"""The largest of a unit's values is often about so many times their mean."""
 
 
 class Fold(StrEnum):
@@ -35,19 +37,33 @@ class Population:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StageColumn:
+    """An aggregate of stage 1, and whether it may need 128 bits."""
+
+    sql: str
+    fold: Fold
+    is_wide: bool
+
+    def folded(self, name: str) -> str:
+        """Return the aggregate of a margin over cells that have this one as `name`."""
+        figure = f"coalesce({self.fold.value}({name}), 0)"
+        return figure if self.is_wide else f"CAST({figure} AS BIGINT)"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MeasureColumns:
     """Names of the columns of stage 1 that belong to a measure.
 
-    A unit's part of a cell is at most the product of `bounds`, published totals (times its rows in the cell where
-    `is_looked_up`), and at most the product of `tops`, the largest single values, times its rows in the cell. Where one
-    of the two is empty it was not asked for, the other then holds.
+    A unit's part of a cell is at most the product of `bounds`: of its published totals (`are_totals`; times its rows in
+    the cell where `is_looked_up`, because a joined value counts in each of them), or else of the largest single values,
+    times its rows in the cell.
     """
 
     population: int
     total: str | None = None
     absolute: str | None = None
     bounds: tuple[str, ...] = ()
-    tops: tuple[str, ...] = ()
+    are_totals: bool = False
     is_looked_up: bool = False
 
 
@@ -73,20 +89,19 @@ def value_sql(measure: JobMeasure) -> str:
 class Selection:
     """Collects the aggregates of stage 1; asking twice for one gives the same column.
 
-    `fewest`, `most`: bounds of the rows of one unit in a cell, in the finest cells and in the coarsest.
+    `repeats`: the most rows of one unit in one of the finest cells.
     """
 
     tables: tuple[JobTable, ...]
     parameters: Parameters
-    fewest: int
-    most: int
+    repeats: int
     populations: list[Population] = field(default_factory=lambda: [Population()])
-    columns: dict[str, tuple[str, Fold]] = field(default_factory=dict)
+    columns: dict[str, StageColumn] = field(default_factory=dict)
     _seen: dict[tuple[object, ...], str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Count the rows of the cell as such."""
-        self._add(("rows", 0), "count(*)", Fold.SUM)
+        self._add(("rows", 0), "count(*)", Fold.SUM, is_wide=False)
 
     def add(self, measure: JobMeasure) -> MeasureColumns:
         """Select what a measure needs."""
@@ -101,8 +116,8 @@ class Selection:
             population=population,
             total=self._figure("sum", value, measure.where, Fold.SUM),
             absolute=self._figure("sum", f"abs({value})", measure.where, Fold.SUM) if is_signed else None,
-            bounds=self._bounds(measure) if self.most > 1 else (),
-            tops=self._tops(measure) if self.fewest < self.tables[0].max_rows_per_unit or self.most == 1 else (),
+            bounds=tuple(self._bound(column, measure) for column in _factors(measure)),
+            are_totals=not self._is_narrow,
             is_looked_up=all(column.table > 0 for column in measure.columns),
         )
 
@@ -119,29 +134,31 @@ class Selection:
             counted = f"count({column_sql(population.present[0])})"
         else:
             counted = f"count(*) FILTER (WHERE {population.sql(self.parameters)})"
-        self._add(("rows", number), counted, Fold.SUM)
+        self._add(("rows", number), counted, Fold.SUM, is_wide=False)
         return number
 
-    def _bounds(self, measure: JobMeasure) -> tuple[str, ...]:
-        return tuple(
-            self._figure("max", total_column_sql(column), measure.where, Fold.MAX) for column in _factors(measure)
-        )
+    @property
+    def _is_narrow(self) -> bool:
+        """Whether cells fix so much of the row key that the largest value bounds a unit better than its total does."""
+        return self.repeats == 1 or _MANY * self.repeats <= self.tables[0].max_rows_per_unit
 
-    def _tops(self, measure: JobMeasure) -> tuple[str, ...]:
-        return tuple(
-            self._figure("max", magnitude_sql(column), measure.where, Fold.MAX) for column in _factors(measure)
-        )
+    def _bound(self, column: JobColumn, measure: JobMeasure) -> str:
+        if self._is_narrow:
+            return self._figure("max", magnitude_sql(column), measure.where, Fold.MAX, is_wide=False)
+        return self._figure("max", total_column_sql(column), measure.where, Fold.MAX)
 
-    def _figure(self, function: str, value: str, where: tuple[JobCondition, ...], fold: Fold) -> str:
+    def _figure(
+        self, function: str, value: str, where: tuple[JobCondition, ...], fold: Fold, *, is_wide: bool = True
+    ) -> str:
         key = (function, value, where)
         if key in self._seen:
             return self._seen[key]
         condition = f" FILTER (WHERE {conditions_sql(where, self.parameters)})" if where else ""
-        return self._add(key, f"coalesce({function}({value}){condition}, 0)", fold)
+        return self._add(key, f"coalesce({function}({value}){condition}, 0)", fold, is_wide=is_wide)
 
-    def _add(self, key: tuple[object, ...], sql: str, fold: Fold) -> str:
+    def _add(self, key: tuple[object, ...], sql: str, fold: Fold, *, is_wide: bool) -> str:
         name = f"c{len(self.columns)}"
-        self.columns[name] = (sql, fold)
+        self.columns[name] = StageColumn(sql=sql, fold=fold, is_wide=is_wide)
         self._seen[key] = name
         return name
 

@@ -26,6 +26,7 @@ _OFF: Final = (
     "python_enable_replacements",
     "python_scan_all_frames",
 )
+_LOW: Final = 2**64
 _ENGINE_SHARE: Final = 3, 4
 """Of the memory limit, what DuckDB itself may hold; Python, NumPy and what DuckDB does not count need the rest."""
 
@@ -97,9 +98,11 @@ def prepare_engine() -> None:
 
 
 def integers(columns: Columns, name: str) -> list[int]:
-    """Return a 128-bit column (`compile.halves`) as Python integers."""
-    high, low = columns[f"{name}_hi"].astype(object), columns[f"{name}_lo"].astype(object)
-    return [int(value) for value in (high * 2**64 + low).tolist()]
+    """Return a column of integers, of 128 bits where it comes in two (`compile.halves`), as Python integers."""
+    if name in columns:
+        return [int(value) for value in columns[name].tolist()]
+    high, low = columns[f"{name}_hi"].tolist(), columns[f"{name}_lo"].tolist()
+    return [one * _LOW + other for one, other in zip(high, low, strict=True)]
 
 
 def texts(column: NDArray[Any]) -> list[str | None]:

@@ -7,8 +7,9 @@ that these bounds leave in doubt: distinct units of small cells, and the two lar
 a dominance rule.
 """
 
+import operator
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from math import isqrt
 from typing import Any, Final
@@ -28,7 +29,7 @@ from sandbox.engine_duckdb.compile import (
 )
 from sandbox.engine_duckdb.job import JobColumn, JobDimension, JobMeasure, JobRules, TableJob
 from sandbox.engine_duckdb.multiplicity import rows_in_cell
-from sandbox.engine_duckdb.selection import Fold, MeasureColumns, Population, Selection, value_sql
+from sandbox.engine_duckdb.selection import MeasureColumns, Population, Selection, value_sql
 from sandbox.engine_duckdb.session import Columns, Session, integers, texts
 from sandbox.engine_duckdb.wide import pack_texts, pack_wide
 from sandbox.operations.measure import MeasureKind
@@ -44,8 +45,11 @@ Arrays = dict[str, NDArray[Any]]
 MAX_CELLS: Final = 200_000
 """Most cells of a table, margins included; judging more would take longer than computing them."""
 
-_FIRST_LOOK: Final = 8
-"""Units that have at most this part of a cell cannot break a dominance rule by themselves: looked for last, if ever."""
+_FIRST_LOOK: Final = 16
+"""Units below this part of what breaks a dominance rule when all of the `top` largest have it are looked for last."""
+
+_TOTALLED: Final = frozenset({MeasureKind.SUM, MeasureKind.SQUARES})
+"""Measures of which the published total of a unit bounds its part."""
 
 _COUNTED: Final = frozenset({MeasureKind.ROWS, MeasureKind.VALUES, MeasureKind.UNITS, MeasureKind.QUANTILE})
 
@@ -89,8 +93,14 @@ class _Figures:
     second: list[int]
     largest_exact: Bools
     negative: Bools
+    decided: Bools = field(init=False)
+    """Whether exact figures are known, or enough of them to break a dominance rule."""
+
     below: Ints | None = None
     above: Ints | None = None
+
+    def __post_init__(self) -> None:
+        self.decided = self.largest_exact.copy()
 
 
 class _Table:
@@ -117,10 +127,9 @@ class _Table:
     def _stage_one(self) -> list[MeasureColumns]:
         parameters = Parameters()
         keys = [f"{dimension_sql(item, parameters)} AS k{i}" for i, item in enumerate(self._job.dimensions)]
-        coarsest = self._margin if self._job.margins else 0
-        self._selection = Selection(self._job.tables, parameters, self._most[0], self._most[coarsest])
+        self._selection = Selection(self._job.tables, parameters, self._most[0])
         columns = [self._selection.add(measure) for measure in self._job.measures]
-        chosen = [*keys, *(f"{sql} AS {name}" for name, (sql, _) in self._selection.columns.items())]
+        chosen = [*keys, *(f"{column.sql} AS {name}" for name, column in self._selection.columns.items())]
         where = conditions_sql(self._job.where, parameters)
         grouped = f" GROUP BY {', '.join(f'k{i}' for i in range(len(keys)))}" if keys else ""
         source = source_sql(self._job.tables, self._used())
@@ -134,7 +143,7 @@ class _Table:
         count = len(self._job.dimensions)
         names = [f"k{i}" for i in range(count)]
         if self._job.margins and names:
-            figures = [f"coalesce({fold.value}({name}), 0) AS {name}" for name, (_, fold) in self._folds()]
+            figures = [f"{column.folded(name)} AS {name}" for name, column in self._selection.columns.items()]
             totals = [f"GROUPING(k{i}) AS f{i}" for i in range(count)]
             sets = [f"({', '.join(n for i, n in enumerate(names) if not mask >> i & 1)})" for mask in range(2**count)]
             inner = (
@@ -147,13 +156,10 @@ class _Table:
         numbered = f"row_number() OVER (ORDER BY {order}) - 1 AS idx, {mask} AS grouping_mask"
         return f"CREATE TEMP TABLE cells AS SELECT {numbered}, * FROM ({inner})"  # noqa: S608 - ours
 
-    def _folds(self) -> list[tuple[str, tuple[str, Fold]]]:
-        return list(self._selection.columns.items())
-
     def _fetch_cells(self) -> Columns:
         count = len(self._job.dimensions)
         keys = [f"CAST(k{i} AS VARCHAR) AS k{i}, f{i}" for i in range(count)]
-        figures = [halves(name, name) for name in self._selection.columns]
+        figures = [halves(name, name) if column.is_wide else name for name, column in self._selection.columns.items()]
         if int(self._session.row("SELECT count(*) FROM cells")[0]) > MAX_CELLS:
             raise RefusedError(ErrorCode.RESOURCE_LIMIT, f"expected a table of at most {MAX_CELLS} cells")
         sql = f"SELECT grouping_mask, {', '.join([*keys, *figures])} FROM cells ORDER BY idx"  # noqa: S608 - ours
@@ -206,7 +212,7 @@ class _Table:
         totals = integers(found, columns.total or "")
         absolute = totals if columns.absolute is None else integers(found, columns.absolute)
         # A unit's absolute total is at most its bounds, and at most the cell's.
-        largest = [min(pair) for pair in zip(self._largest(columns, found), absolute, strict=True)]
+        largest = list(map(min, self._largest(columns, found), absolute))
         return _Figures(
             totals=list(totals),
             rows=rows,
@@ -216,18 +222,16 @@ class _Table:
             largest=largest,
             second=list(largest),
             largest_exact=np.array([total == 0 for total in absolute], dtype=np.bool_),
-            negative=np.array([total != size for total, size in zip(totals, absolute, strict=True)], dtype=np.bool_),
+            negative=np.array(list(map(operator.ne, totals, absolute)), dtype=np.bool_),
         )
 
     def _largest(self, columns: MeasureColumns, found: Columns) -> list[int]:
-        repeats = self._repeats.tolist()
-        ones = [1] * len(repeats)
-        chosen = [
-            _products(repeats if columns.is_looked_up else ones, columns.bounds, found),
-            _products(repeats, columns.tops, found),
-        ]
-        used = [bounds for bounds, names in zip(chosen, (columns.bounds, columns.tops), strict=True) if names]
-        return [min(bounds) for bounds in zip(*used, strict=True)]
+        """Return an upper bound of every cell's largest unit."""
+        is_repeated = columns.is_looked_up or not columns.are_totals
+        bounds = self._repeats.tolist() if is_repeated else [1] * len(self._repeats)
+        for name in columns.bounds:
+            bounds = list(map(operator.mul, bounds, integers(found, name)))
+        return bounds
 
     def _count_units(self, population: int, rows: Ints, *, everywhere: bool) -> tuple[Ints, Bools]:
         """Return units and where they are exact: counted in cells of few rows, elsewhere at least rows / K."""
@@ -260,94 +264,77 @@ class _Table:
         """Look for the two largest units where bounds neither keep every dominance rule nor break one.
 
         First for units that have a good part of the cell. Then the largest is known where it matters, and with it how
-        large the second must be to matter.
+        large the second must be to matter: two looks decide every cell.
         """
-        floors = [total // _FIRST_LOOK for total in figures.absolute]
-        is_whole = measure.kind not in _LOOKED_FOR and int(self._repeats.max(initial=1)) > 1
-        self._look_for(measure, columns, figures, [0] * len(floors) if is_whole else floors)
-        self._look_for(measure, columns, figures, [self._floor(*pair) for pair in figures.pairs()])
+        numerator, denominator = self._job.rules.share_ratio
+        part = _FIRST_LOOK * self._job.rules.top * denominator
+        self._look_for(measure, columns, figures, lambda cell: numerator * figures.absolute[cell] // part)
+        self._look_for(measure, columns, figures, lambda cell: self._floor(figures, cell))
 
-    def _floor(self, absolute: int, largest: int) -> int:
+    def _floor(self, figures: _Figures, cell: int) -> int:
         """Return the most that a second unit can have beside the largest without breaking a dominance rule."""
-        rules = self._job.rules
-        numerator, denominator = rules.share_ratio
-        others = max(1, rules.top - 1)
-        held = -(-(numerator * absolute - denominator * largest) // (denominator * others)) - 1
+        rules, (numerator, denominator) = self._job.rules, self._job.rules.share_ratio
+        absolute, largest = figures.absolute[cell], figures.largest[cell]
+        held = (numerator * absolute - denominator * largest - 1) // (denominator * max(1, rules.top - 1))
         rest = (100 * (absolute - largest) - rules.p_percent * largest) // 100
         return max(0, min(held, rest))
 
     def _look_for(
-        self, measure: JobMeasure, columns: MeasureColumns, figures: _Figures, floors: Sequence[int]
+        self, measure: JobMeasure, columns: MeasureColumns, figures: _Figures, floor: Callable[[int], int]
     ) -> None:
-        doubtful = self._in_doubt(figures)
-        for mask in np.unique(self._groupings[doubtful]):
-            wanted = np.flatnonzero(doubtful & (self._groupings == mask))
-            self._find_largest(measure, columns, figures, wanted, int(mask), [floors[cell] for cell in wanted])
-
-    def _in_doubt(self, figures: _Figures) -> Bools:
-        doubtful = ~figures.largest_exact
-        for cell in np.flatnonzero(doubtful):
-            bounds = figures.largest[cell], figures.second[cell]
-            doubtful[cell] = not _is_safe(figures.absolute[cell], *bounds, self._job.rules)
-        return doubtful
+        """Look for units that have more than `floor` of a cell, in all cells in doubt, a statement a kind of margin."""
+        doubtful: dict[int, list[int]] = {}
+        for cell in np.flatnonzero(~figures.decided).tolist():
+            if not _is_safe(figures.absolute[cell], figures.largest[cell], figures.second[cell], self._job.rules):
+                doubtful.setdefault(int(self._groupings[cell]), []).append(cell)
+        for mask, cells in sorted(doubtful.items()):
+            is_bounded = self._most[mask] == 1 or measure.kind in _TOTALLED
+            floors = {cell: floor(cell) if is_bounded else 0 for cell in cells}
+            self._find_largest(measure, columns, figures, floors, mask)
 
     def _find_largest(
-        self,
-        measure: JobMeasure,
-        columns: MeasureColumns,
-        figures: _Figures,
-        cells: Ints,
-        mask: int,
-        floors: Sequence[int],
+        self, measure: JobMeasure, columns: MeasureColumns, figures: _Figures, floors: dict[int, int], mask: int
     ) -> None:
         parameters = Parameters()
-        rows, condition, reach = self._candidates_sql(measure, columns, mask, floors, parameters)
-        chosen = f"FROM s JOIN doubt ON {self._match_sql(mask)}{condition}"
+        rows, reach = self._candidates_sql(measure, columns, mask, list(floors.values()), parameters)
+        chosen = f"FROM s JOIN doubt ON {self._match_sql(mask)} AND s.b > doubt.reach"
         # With one row a unit there is nothing to add up.
         is_single = self._most[mask] == 1
         totals = f"v AS total {chosen}" if is_single else f"CAST(sum(v) AS HUGEINT) AS total {chosen} GROUP BY idx, u"
         sql = (
-            f"WITH s AS ({rows}), {_doubt_sql(cells, parameters, reach)}, per_unit AS (SELECT idx, {totals}),"  # noqa: S608 - ours
+            f"WITH s AS ({rows}), {_doubt_sql(floors, parameters, reach)}, per_unit AS (SELECT idx, {totals}),"  # noqa: S608 - ours
             " top AS (SELECT idx, max(total, 2) AS pair FROM per_unit GROUP BY idx)"
-            f" SELECT idx, {halves('pair[1]', 'one')}, {halves('coalesce(pair[2], 0)', 'two')} FROM top ORDER BY idx"
+            f" SELECT idx, {halves('pair[1]', 'one')}, {halves('coalesce(pair[2], 0)', 'two')} FROM top"
         )
         found = self._session.fetch(sql, parameters.values)
         pairs = zip(integers(found, "one"), integers(found, "two"), strict=True)
         known = dict(zip(found["idx"].tolist(), pairs, strict=True))
-        for cell, floor in zip(cells.tolist(), floors, strict=True):
+        for cell, floor in floors.items():
             one, two = known.get(cell, (0, 0))
             # Units that were not looked at have at most `floor` each.
-            figures.largest[cell] = max(one, floor)
-            figures.second[cell] = max(two, floor)
+            figures.largest[cell], figures.second[cell] = max(one, floor), max(two, floor)
             figures.largest_exact[cell] = floor == 0 or two >= floor
+            is_broken = not _is_safe(figures.absolute[cell], one, two, self._job.rules)
+            figures.decided[cell] = figures.largest_exact[cell] or is_broken
 
     def _candidates_sql(
-        self,
-        measure: JobMeasure,
-        columns: MeasureColumns,
-        mask: int,
-        floors: Sequence[int],
-        parameters: Parameters,
-        is_last: bool,
-    ) -> tuple[str, str, Sequence[int]]:
-        """Return the rows of units that may have more than the floor of a cell, and how cells narrow them down."""
+        self, measure: JobMeasure, columns: MeasureColumns, mask: int, floors: Sequence[int], parameters: Parameters
+    ) -> tuple[str, list[int]]:
+        """Return the rows of units that can have more than a floor of their cell, and what their `b` must exceed."""
         population = self._selection.populations[columns.population]
         value = f"abs({value_sql(measure)})"
-        if is_last:
-            return self._rows_sql(population, f", {value} AS v", parameters), "", floors
-        if self._most[mask] == 1:
-            bound, reach = value, list(floors)
-        else:
+        if not any(floors):
+            # A unit with a total of nothing has no part in the two largest that matters.
+            return self._rows_sql(population, f", {value} AS v, 1 AS b", parameters), [0] * len(floors)
+        bound, reach = value, list(floors)
+        if self._most[mask] > 1:
             factor = self._most[mask] if columns.is_looked_up else 1
-            bound, reach = (
-                total_column_sql(measure.columns[0]),
-                [_reach(floor, measure.kind, factor) for floor in floors],
-            )
+            bound = total_column_sql(measure.columns[0])
+            reach = [_reach(floor, measure.kind, factor) for floor in floors]
         rows = self._rows_sql(population, f", {value} AS v, {bound} AS b", parameters)
-        # The least of all is not needed for the answer, but the scan can use it.
+        # That the least of all is exceeded is not needed for the answer, but the scan can use it.
         least = min(reach)
-        kind = "BIGINT" if least < 2**63 else "HUGEINT"
-        return f"{rows} AND {bound} > {parameters.add(least, kind)}", " AND s.b > doubt.reach", reach
+        return f"{rows} AND {bound} > {parameters.add(least, 'BIGINT' if least < 2**63 else 'HUGEINT')}", reach
 
     def _quantiles(self, measure: JobMeasure, figures: _Figures) -> None:
         """Find exact order statistics, interpolated in fixed point, ties to even; and the units on each side."""
@@ -465,9 +452,9 @@ def _pack_figures(name: str, figures: _Figures) -> Arrays:
     return arrays
 
 
-def _is_safe(absolute: int, largest: int, second: int, rules: JobRules, ratio: tuple[int, int]) -> bool:
-    """Return whether upper bounds of the two largest units already keep both dominance rules."""
-    numerator, denominator = ratio
+def _is_safe(absolute: int, largest: int, second: int, rules: JobRules) -> bool:
+    """Return whether the two largest units, or upper bounds of them, keep both dominance rules."""
+    numerator, denominator = rules.share_ratio
     held = min(largest + (rules.top - 1) * second, absolute)
     rest = max(absolute - largest - second, 0)
     return held * denominator < numerator * absolute and 100 * rest >= rules.p_percent * min(largest, absolute)
@@ -478,9 +465,9 @@ def _reach(floor: int, kind: MeasureKind, factor: int) -> int:
     return isqrt(floor // factor) if kind is MeasureKind.SQUARES else floor // factor
 
 
-def _doubt_sql(cells: Ints, parameters: Parameters, reach: Sequence[int] | None = None) -> str:
+def _doubt_sql(cells: Iterable[int], parameters: Parameters, reach: Sequence[int] | None = None) -> str:
     """Return the common table `doubt`: the cells in question, with a number each where there is one."""
-    numbers = f"unnest({parameters.add(cells.tolist(), 'BIGINT[]')}) AS idx"
+    numbers = f"unnest({parameters.add([int(cell) for cell in cells], 'BIGINT[]')}) AS idx"
     if reach is not None:
         numbers += f", unnest({parameters.add(list(reach), 'HUGEINT[]')}) AS reach"
     chosen = "cells.*" if reach is None else "cells.*, wanted.reach"
@@ -493,13 +480,5 @@ def _order_sql(number: int, dimension: JobDimension) -> str:
     return f"f{number}, k{number} IS NULL, {key}"
 
 
-def _products(factors: Sequence[int], names: Sequence[str], found: Columns) -> list[int]:
-    """Return, cell by cell, a factor times the figures of some columns."""
-    results = list(factors)
-    for name in names:
-        results = [one * other for one, other in zip(results, integers(found, name), strict=True)]
-    return results
-
-
 def _counts(found: Columns, name: str) -> Ints:
-    return np.asarray(found[f"{name}_lo"]).astype(np.int64)
+    return np.asarray(found[name], dtype=np.int64)

@@ -118,6 +118,11 @@ class Gate:
         self._running = running
         self._limits = limits
 
+    @property
+    def held(self) -> HeldQueue:
+        """Return the queue of held results."""
+        return self._held
+
     def explain(self, asking: Asking) -> Explanation:
         """Say what would happen to a question; runs, charges and records nothing."""
         seen = self._book.consumption(item.id for item in self._judge.agreements)
@@ -213,7 +218,12 @@ class Gate:
         approval: Approval | None,
     ) -> ReleasedTable | ReleasedModel | Held:
         admitted = _admitted(found)
-        context = ReleaseContext(catalogue=catalogue, presentation=admitted.plan.presentation, approval=approval)
+        context = ReleaseContext(
+            catalogue=catalogue,
+            presentation=admitted.plan.presentation,
+            approval=approval,
+            is_checked=bool(found.output_duties),
+        )
         return release(candidate, admitted.rules, self._history, context=context)
 
     def _keep(self, question: str, result: ReleasedTable | ReleasedModel) -> Released:

@@ -34,6 +34,7 @@ from yingbi.plan.model import (
     Dimension,
     Family,
     Function,
+    JoinKind,
     Plan,
     Question,
     RegressionQuestion,
@@ -59,6 +60,7 @@ _MAX_BIGINT: Final = 2**63 - 1
 _NUMBERS: Final = frozenset({ItemType.INTEGER, ItemType.DECIMAL})
 _ORDERED: Final = _NUMBERS | {ItemType.DATE}
 _SQUARED: Final = frozenset({Function.VARIANCE, Function.STDDEV})
+_WEIGHING: Final = frozenset({Function.SUM, Function.MEAN, Function.QUANTILE, *_SQUARED})
 _RANGES: Final = frozenset({Comparison.GE, Comparison.LT})
 _NULL_TESTS: Final = frozenset({Comparison.IS_NULL, Comparison.NOT_NULL})
 _FRACTION_STEP: Final = Decimal("0.05")
@@ -216,6 +218,7 @@ class _Checks:
         """Yield every reason against a question."""
         yield from self._check_datasets()
         yield from self._check_uses(wanted)
+        yield from self._check_membership(question, wanted)
         yield from self._check_conditions(question.where, "where")
         if isinstance(question, TableQuestion):
             yield from self._check_table(question)
@@ -252,6 +255,35 @@ class _Checks:
                 what = "identifies units" if item.role is ItemRole.UNIT else "is free text"
                 yield _reason(f"`{item.name}` {what}: it can only be joined on", clause=use.clause, column=column)
 
+    def _check_membership(self, question: Question, wanted: tuple[ColumnUse, ...]) -> Iterator[Reason]:
+        """Refuse public columns that only those have who are in a data set whose members are confidential.
+
+        SECURITY: in a left join such a column is null for everybody else, and nothing guards what is public.
+        """
+        left = {join.dataset for join in question.source.joins if join.kind is JoinKind.LEFT}
+        hidden = {name for name in left if self._is_secret(name)}
+        for use in wanted:
+            column = Column(dataset=use.dataset, name=use.column)
+            is_public = self._items[column].visibility is Visibility.PUBLIC
+            if use.use is not Use.JOIN and use.dataset in hidden and is_public:
+                message = f"`{use.column}` would tell who is in `{use.dataset}`: join it with JOIN, or leave it out"
+                yield _reason(message, clause=use.clause, column=column)
+
+    def _is_secret(self, dataset: str) -> bool:
+        """Return whether it is confidential who is in a data set."""
+        return any(
+            fact.dataset.membership is Visibility.CONFIDENTIAL for fact in self._found if fact.dataset.name == dataset
+        )
+
+    def _is_set_secret(self, question: TableQuestion, aggregate: Aggregate) -> bool:
+        """Return whether it is confidential which rows an aggregate adds up in a cell."""
+        columns = [item.column for item in (*question.where, *aggregate.where)]
+        columns += [dimension.column for dimension in question.group_by]
+        source = question.source
+        present = [source.dataset, *(join.dataset for join in source.joins if join.kind is JoinKind.INNER)]
+        is_column = any(self._items[column].visibility is Visibility.CONFIDENTIAL for column in columns)
+        return is_column or any(self._is_secret(name) for name in present)
+
     def _check_table(self, question: TableQuestion) -> Iterator[Reason]:
         for index, dimension in enumerate(question.group_by):
             yield from self._check_dimension(dimension, f"group_by[{index}]")
@@ -260,6 +292,7 @@ class _Checks:
         for index, aggregate in enumerate(question.aggregates):
             clause = f"aggregates[{index}]"
             yield from self._check_aggregate(aggregate, clause)
+            yield from self._check_weights(question, aggregate, clause)
             yield from self._check_conditions(aggregate.where, f"{clause}.where")
 
     def _check_dimension(self, dimension: Dimension, clause: str) -> Iterator[Reason]:
@@ -295,6 +328,20 @@ class _Checks:
             code = RefusalReason.PARAMETER_NOT_ALLOWED
             message = "a quantile is of a multiple of 0.05"
             yield _reason(message, code=code, clause=clause, column=column, allowed=allowed)
+
+    def _check_weights(self, question: TableQuestion, aggregate: Aggregate, clause: str) -> Iterator[Reason]:
+        """Refuse figures of a public number over a confidential set.
+
+        SECURITY: everybody knows the numbers, so that one sum of them names the subset (a knapsack with small items);
+        history counts members and does not weigh them.
+        """
+        column = aggregate.column
+        if column is None or aggregate.function not in _WEIGHING:
+            return
+        item = self._items[column]
+        if item.visibility is Visibility.PUBLIC and self._is_set_secret(question, aggregate):
+            message = f"`{item.name}` is public: a figure of it over a confidential set would tell who is in it; count"
+            yield _reason(message, clause=clause, column=column)
 
     def _check_conditions(self, conditions: tuple[Condition, ...], path: str) -> Iterator[Reason]:
         for index, condition in enumerate(conditions):

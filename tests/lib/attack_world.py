@@ -34,7 +34,7 @@ from yingbi.canonical import JsonValue
 from yingbi.events.fields import Grade, PrivacyUnit
 from yingbi.plan.codec import plan_to_json
 
-__all__ = ["FIRMS", "Build", "DeniedError", "World", "new_world", "open_world"]
+__all__ = ["FIRMS", "SECOND", "Build", "DeniedError", "World", "firms_dataset", "new_world", "open_world"]
 
 FIRMS = 420
 STREETS = ("s0", "s1", "s2", "s3")
@@ -110,9 +110,9 @@ def new_world(folder: Path) -> Path:
     """Publish the world into a node below `folder` and return the node's folder; `open_world` opens copies of it."""
     home = new_node(folder / "node")
     firms = _firms()
-    publish_table(home, _firms_dataset(), _write(folder / "firms.parquet", firms[firms.number < FIRMS - 1]))
+    publish_table(home, firms_dataset(), _write(folder / "firms.parquet", firms[firms.number < FIRMS - 1]))
     # Version 2 has one firm more: what it adds to a total is that firm.
-    publish_table(home, _firms_dataset(), _write(folder / "firms2.parquet", firms))
+    publish_table(home, firms_dataset(), _write(folder / "firms2.parquet", firms))
     publish_table(home, _filings_dataset(), _write(folder / "filings.parquet", _filings(firms)))
     home.close()
     return folder / "node"
@@ -149,7 +149,7 @@ def _no_rules(candidate: Candidate, *_: object) -> Judgement:
 
 
 def _agreements() -> Iterator[CompiledAgreement]:
-    datasets = (_firms_dataset(), _filings_dataset())
+    datasets = (firms_dataset(), _filings_dataset())
     yield broad_agreement(datasets, name="agr-a-2026", assignee=PARTNER)
     yield broad_agreement(datasets, name="agr-b-2026", assignee=SECOND)
 
@@ -216,7 +216,7 @@ def _write(path: Path, frame: pd.DataFrame) -> Path:
     return path
 
 
-def _firms_dataset() -> Dataset:
+def firms_dataset() -> Dataset:
     return Dataset(
         name="lab/firms",
         title="企业",

@@ -65,6 +65,7 @@ class Risk(StrEnum):
     SATURATED_MODEL = "saturated-model"
     SECONDARY_DISCLOSURE = "secondary-disclosure"
     THRESHOLD = "threshold"
+    UNCHECKED = "unchecked"
     UNEXPECTED_FORM = "unexpected-form"
     ZEROS = "zeros"
 

@@ -79,7 +79,7 @@ def test_a_frame_says_what_is_suppressed_and_why() -> None:
     frame = to_dataframe(_table())
     assert frame.attrs["suppressed"] == [(1, "firms"), (1, "tax"), (2, "tax"), (3, "tax")]
     assert frame.attrs["totals"] == [(3, "street")]
-    assert frame.attrs["rules"]["suppressed_for"] == ["dominance", "threshold"]
+    assert frame.attrs["rules"]["suppressed_for"] == ["class-disclosure", "dominance", "threshold", "zeros"]
 
 
 def test_an_empty_table_is_a_frame_too() -> None:

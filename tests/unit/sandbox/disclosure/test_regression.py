@@ -10,8 +10,9 @@ import pytest
 from policies.disclosure import DisclosureRules
 from sandbox.candidate import Population, RegressionCandidate
 from sandbox.disclosure.facts import facts_of
-from sandbox.disclosure.regression import check_regression
+from sandbox.disclosure.regression import check_regression, propose_levels
 from sandbox.disclosure.verdict import RuleId
+from sandbox.operations.measure import MeasureKind
 from tests.unit.sandbox.disclosure.tables import DATASET, catalogue, column
 from yingbi.plan.model import Family, RegressionQuestion, Source
 
@@ -102,16 +103,46 @@ LINEAR: dict[str, tuple[dict[str, Any], set[RuleId]]] = {
     ),
 }
 
-LOGISTIC: dict[str, tuple[dict[str, Any], set[RuleId]]] = {
-    "9 events": ({"events": 9, "target_units": {"false": 91, "true": 9}}, {RuleId.REGRESSION_EVENTS}),
-    "10 events": ({"events": 10, "target_units": {"false": 90, "true": 10}}, set()),
-    "9 non-events": ({"events": 91, "target_units": {"false": 9, "true": 91}}, {RuleId.REGRESSION_EVENTS}),
-    "5 non-events, whatever their units": ({"events": 95}, {RuleId.REGRESSION_EVENTS}),
-    "many events of few units": ({"events": 40, "target_units": {"false": 60, "true": 3}}, {RuleId.REGRESSION_EVENTS}),
-    "one class": ({"events": 100, "target_units": {"true": 100}}, {RuleId.REGRESSION_EVENTS}),
-    "events that are not known": ({"events": None}, {RuleId.REGRESSION_EVENTS}),
-    "perfect separation": ({"converged": False}, {RuleId.REGRESSION_FIT}),
+FEW = {RuleId.REGRESSION_EVENTS, RuleId.REGRESSION_PARAMETERS}
+MANY = {
+    "rows": 10_000,
+    "units": 10_000,
+    "selected": Population(rows=10_000, units=10_000, units_exact=True),
+    "level_units": {("size", "l"): 5_000, ("size", "m"): 5_000},
 }
+
+LOGISTIC: dict[str, tuple[dict[str, Any], set[RuleId]]] = {
+    "9 events": ({"events": 9, "target_units": {"false": 91, "true": 9}}, FEW),
+    "10 events": ({**MANY, "events": 10, "target_units": {"false": 9_990, "true": 10}}, set()),
+    "9 non-events": ({"events": 91, "target_units": {"false": 9, "true": 91}}, FEW),
+    "5 non-events, whatever their units": ({"events": 95}, FEW),
+    "many events of few units": ({"events": 40, "target_units": {"false": 60, "true": 3}}, {RuleId.REGRESSION_EVENTS}),
+    "one class": ({"events": 100, "target_units": {"true": 100}}, FEW),
+    "events that are not known": ({"events": None}, FEW),
+    "perfect separation": ({"converged": False}, {RuleId.REGRESSION_FIT}),
+    # Three coefficients, of which one is a level's, are 47 bits; 40 of 100 firms can be chosen in 2^93 ways.
+    "room for half of the target": ({"events": 40}, set()),
+    "room for more than half of it": ({"events": 37}, {RuleId.REGRESSION_PARAMETERS}),
+    "a number instead of a level": ({"terms": ("(intercept)", "age", "rate")}, {RuleId.REGRESSION_PARAMETERS}),
+}
+
+
+def test_a_linear_model_of_two_values_needs_many_rows() -> None:
+    indicator = replace(model().question, target=column("penalised"))
+    assert rules_that_fail(model(question=indicator)) == {RuleId.REGRESSION_PARAMETERS.value}
+    assert rules_that_fail(model(question=indicator, **MANY)) == set()
+
+
+def test_history_is_asked_about_the_tables_that_a_model_gives_away() -> None:
+    (linear,) = propose_levels(model(), RULES, catalogue())
+    (logistic,) = propose_levels(model(Family.LOGISTIC), RULES, catalogue())
+    assert linear.keys == logistic.keys == (("l",), ("m",))
+    assert {(one.kind, one.columns) for one in linear.measures} == {
+        (MeasureKind.SUM, (column("tax"),)),
+        (MeasureKind.SUM, (column("rate"),)),
+    }
+    assert {one.kind for one in logistic.measures} == {MeasureKind.SUM, MeasureKind.ROWS}
+    assert all(one.publishable.all() and not one.primary.any() for one in linear.measures.values())
 
 
 @pytest.mark.parametrize("name", LINEAR)

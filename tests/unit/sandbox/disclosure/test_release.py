@@ -74,7 +74,8 @@ def test_what_may_come_out_comes_out_and_nothing_else() -> None:
     table = _table(presentation=NAMES)
     assert _cells(table) == {("a",): ("30", str(sum(range(100, 130)))), ("b",): (None, None), ("c",): ("26", None)}
     assert [row.suppressed for row in table.rows] == [(False, False), (True, True), (False, True)]
-    assert table.risks == (Risk.DOMINANCE, Risk.THRESHOLD)
+    # What looks at confidential values is told as one.
+    assert table.risks == (Risk.CLASS_DISCLOSURE, Risk.DOMINANCE, Risk.THRESHOLD, Risk.ZEROS)
     assert table.question == question_digest(question(COUNT, SUM, by=["street"]))
 
 
@@ -224,7 +225,8 @@ def test_people_let_a_reviewed_table_out(suppress_reviewed: bool) -> None:
     total = None if suppress_reviewed else str(sum(range(10000, 10030)) - 13579)
     assert _cells(table)[("a",)] == ("31", total)
     sums = next(one for m, one in history.proposals[0].measures.items() if m.kind == "sum")
-    assert sums.primary.tolist() == [suppress_reviewed, False, True]  # street c is empty
+    # What is under review is so by declaration, whoever has a loss; street c is empty.
+    assert sums.primary.tolist() == [suppress_reviewed, suppress_reviewed, True]
 
 
 def test_an_approval_is_of_one_candidate_and_of_what_was_seen() -> None:
@@ -457,7 +459,15 @@ def test_a_model_is_released_with_few_digits() -> None:
     assert released.terms[0].coefficient == "1.23457"
     assert released.terms[2].coefficient == "0.0000001"
     assert released.observations == "100"
-    assert len(history.recorded) == 1
+    assert len(history.recorded) == 2  # the table by its code, and the model
+
+
+def test_a_model_whose_tables_give_something_away_is_held() -> None:
+    history = RecordingHistory(
+        lambda asked: {one: [True] * len(asked.keys) for one in asked.measures if asked.keys != ((),)}
+    )
+    assert isinstance(_release_model(model(), history), Held)
+    assert history.recorded == []
 
 
 def test_a_model_that_fails_is_held_and_not_recorded() -> None:

@@ -19,7 +19,7 @@ from yingbi.plan.model import Function
 FOLDER = Path(str(package.__file__)).parent
 DOCS = Path(__file__).parents[4] / "docs" / "disclosure.md"
 Entry = tuple[str, str, int, bool]
-OF_THE_DOOR = {RuleId.TABLE_EMPTY, RuleId.HISTORY}
+OF_THE_DOOR = {RuleId.TABLE_EMPTY, RuleId.HISTORY, RuleId.AGREED_CHECK}
 
 
 def test_every_rule_belongs_to_one_stage() -> None:

@@ -70,6 +70,7 @@ DATASETS = (
         title="firms",
         owner="unit:market",
         privacy_unit=PrivacyUnit.ENTERPRISE,
+        membership=Visibility.PUBLIC,
         items=(
             DataItem(name="code", title="unit", type=ItemType.CODE, role=ItemRole.UNIT),
             FOUNDED,
