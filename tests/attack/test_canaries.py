@@ -158,7 +158,7 @@ def write(path: Path, **changes: dict[int, object]) -> Path:
             for at, value in values.items():
                 columns[name][at] = value
     table = {name: pa.array(values) for name, values in columns.items()}
-    table["revenue"] = table["revenue"].cast(pa.decimal128(18, 2))
+    table["revenue"] = table["revenue"].cast(pa.decimal128(21, 2))
     pq.write_table(pa.table(table), path)
     return path
 
