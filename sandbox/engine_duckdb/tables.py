@@ -48,6 +48,7 @@ MAX_CELLS: Final = 200_000
 _FIRST_LOOK: Final = 16
 """Units below this part of what breaks a dominance rule when all of the `top` largest have it are looked for last."""
 
+_MARGIN: Final = 1e-6
 _TOTALLED: Final = frozenset({MeasureKind.SUM, MeasureKind.SQUARES})
 """Measures of which the published total of a unit bounds its part."""
 
@@ -133,13 +134,12 @@ class _Table:
         where = conditions_sql(self._job.where, parameters)
         grouped = f" GROUP BY {', '.join(f'k{i}' for i in range(len(keys)))}" if keys else ""
         source = source_sql(self._job.tables, self._used())
-        sql = f"CREATE TEMP TABLE fine AS SELECT {', '.join(chosen)} FROM {source} WHERE {where}{grouped}"  # noqa: S608 - ours
-        self._session.run(sql, parameters.values)
-        self._session.run(self._fold_sql())
+        fine = f"SELECT {', '.join(chosen)} FROM {source} WHERE {where}{grouped}"  # noqa: S608 - ours
+        self._session.run(self._fold_sql(fine), parameters.values)
         return columns
 
-    def _fold_sql(self) -> str:
-        """Return the statement that makes `cells` of `fine`: margins, and the canonical order."""
+    def _fold_sql(self, fine: str) -> str:
+        """Return the statement that makes `cells` of the finest cells: margins, and the canonical order."""
         count = len(self._job.dimensions)
         names = [f"k{i}" for i in range(count)]
         if self._job.margins and names:
@@ -154,7 +154,7 @@ class _Table:
         mask = " + ".join(f"f{i} * {2**i}" for i in range(count)) or "0"
         order = ", ".join(_order_sql(i, item) for i, item in enumerate(self._job.dimensions)) or "1"
         numbered = f"row_number() OVER (ORDER BY {order}) - 1 AS idx, {mask} AS grouping_mask"
-        return f"CREATE TEMP TABLE cells AS SELECT {numbered}, * FROM ({inner})"  # noqa: S608 - ours
+        return f"CREATE TEMP TABLE cells AS WITH fine AS MATERIALIZED ({fine}) SELECT {numbered}, * FROM ({inner})"  # noqa: S608 - ours
 
     def _fetch_cells(self) -> Columns:
         count = len(self._job.dimensions)
@@ -268,8 +268,19 @@ class _Table:
         """
         numerator, denominator = self._job.rules.share_ratio
         part = _FIRST_LOOK * self._job.rules.top * denominator
-        self._look_for(measure, columns, figures, lambda cell: numerator * figures.absolute[cell] // part)
-        self._look_for(measure, columns, figures, lambda cell: self._floor(figures, cell))
+        cells = self._in_doubt(figures, np.flatnonzero(~figures.decided & ~_clearly_safe(figures, self._job.rules)))
+        self._look_for(measure, columns, figures, {cell: numerator * figures.absolute[cell] // part for cell in cells})
+        cells = self._in_doubt(figures, np.array(cells, dtype=np.int64))
+        self._look_for(measure, columns, figures, {cell: self._floor(figures, cell) for cell in cells})
+
+    def _in_doubt(self, figures: _Figures, cells: Ints) -> list[int]:
+        rules = self._job.rules
+        return [
+            cell
+            for cell in cells.tolist()
+            if not figures.decided[cell]
+            and not _is_safe(figures.absolute[cell], figures.largest[cell], figures.second[cell], rules)
+        ]
 
     def _floor(self, figures: _Figures, cell: int) -> int:
         """Return the most that a second unit can have beside the largest without breaking a dominance rule."""
@@ -280,17 +291,16 @@ class _Table:
         return max(0, min(held, rest))
 
     def _look_for(
-        self, measure: JobMeasure, columns: MeasureColumns, figures: _Figures, floor: Callable[[int], int]
+        self, measure: JobMeasure, columns: MeasureColumns, figures: _Figures, floors: dict[int, int]
     ) -> None:
-        """Look for units that have more than `floor` of a cell, in all cells in doubt, a statement a kind of margin."""
-        doubtful: dict[int, list[int]] = {}
-        for cell in np.flatnonzero(~figures.decided).tolist():
-            if not _is_safe(figures.absolute[cell], figures.largest[cell], figures.second[cell], self._job.rules):
-                doubtful.setdefault(int(self._groupings[cell]), []).append(cell)
-        for mask, cells in sorted(doubtful.items()):
+        """Look for units that have more of a cell than its floor, with one statement for each kind of margin."""
+        by_mask: dict[int, dict[int, int]] = {}
+        for cell, floor in floors.items():
+            mask = int(self._groupings[cell])
             is_bounded = self._most[mask] == 1 or measure.kind in _TOTALLED
-            floors = {cell: floor(cell) if is_bounded else 0 for cell in cells}
-            self._find_largest(measure, columns, figures, floors, mask)
+            by_mask.setdefault(mask, {})[cell] = floor if is_bounded else 0
+        for mask, wanted in sorted(by_mask.items()):
+            self._find_largest(measure, columns, figures, wanted, mask)
 
     def _find_largest(
         self, measure: JobMeasure, columns: MeasureColumns, figures: _Figures, floors: dict[int, int], mask: int
@@ -450,6 +460,18 @@ def _pack_figures(name: str, figures: _Figures) -> Arrays:
     if figures.below is not None and figures.above is not None:
         arrays[f"{name}.below"], arrays[f"{name}.above"] = figures.below, figures.above
     return arrays
+
+
+def _clearly_safe(figures: _Figures, rules: JobRules) -> Bools:
+    """Return where floats, with a margin far above their error, show what `_is_safe` says exactly."""
+    absolute, largest, second = (
+        np.array(values, dtype=np.float64) for values in (figures.absolute, figures.largest, figures.second)
+    )
+    numerator, denominator = rules.share_ratio
+    room = numerator / denominator * absolute - largest - (rules.top - 1) * second
+    rest = absolute - largest - second - rules.p_percent / 100 * largest
+    clear: Bools = np.minimum(room, rest) > _MARGIN * absolute
+    return clear
 
 
 def _is_safe(absolute: int, largest: int, second: int, rules: JobRules) -> bool:

@@ -1,4 +1,4 @@
-"""Canaries: values planted in the data are nowhere but in the data, the registry and sealed evidence (disclosure.md 6.9).
+"""Canaries: values planted in the data are nowhere but in the data, the registry and sealed evidence (disclosure 6.9).
 
 Identifiers, names, free text, and amounts that no rule lets out. Everything that anybody is given is searched: results,
 refusals, errors, notices, explanations, progress, logs at DEBUG, and every byte of the node's folder.
@@ -20,18 +20,19 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from policies.compiled import compile_agreement
 from policies.explain import explain_reasons
 from policies.model import to_json
 from sandbox.catalog.model import DataItem, Dataset, ItemRole, ItemType, Visibility
 from sandbox.disclosure.json_form import model_json, table_json
 from sandbox.disclosure.released import ReleasedTable
+from sandbox.engine_duckdb.job import Job, Settings, pack_job
 from sandbox.isolation.limits import Limits
 from sandbox.node.gate import Answer, Failed, HeldBack, Refused, Released
 from sandbox.node.home import NodeHome
 from sandbox.node.judging import Asking, Explanation
 from sandbox.node.wiring import open_gate
 from tests.lib.command_line import Done, run
+from tests.lib.in_process import InProcessCage
 from tests.lib.nodes import NOW, PARTNER, PURPOSE, broad_agreement, new_node, publish_table
 from yingbi.canonical import JsonValue, canonical_bytes
 from yingbi.clock import FixedClock
@@ -80,7 +81,7 @@ CANARIES: Final = tuple(
 
 def encodings(number: int) -> tuple[bytes, ...]:
     """Return how a number might be stored: 64 bits either way round, as text, as fixed point of two digits."""
-    signed = [value.to_bytes(8, order, signed=True) for value in (number, number * 100) for order in ("little", "big")]  # type: ignore[arg-type]
+    signed = [value.to_bytes(8, order, signed=True) for value in (number, number * 100) for order in ("little", "big")]
     return (*signed, *(text.encode() for text in spellings(number)))
 
 
@@ -149,8 +150,8 @@ def write(path: Path, **changes: dict[int, object]) -> Path:
         "name": {0: NAME, 1: NAME},
         "remark": {0: REMARK},
         "industry": {0: "Z", 1: "Z"},
-        "tax": {0: ALONE, 4: GIANT},
-        "revenue": {0: ALONE, 4: GIANT},
+        "tax": {0: ALONE, 1: 0, 4: GIANT},
+        "revenue": {0: ALONE, 1: 0, 4: GIANT},
         "score": {0: SECRET_SCORE},
     }
     for source in (planted, changes):
@@ -187,7 +188,7 @@ QUESTIONS: Final = (
     f"select histogram(revenue) {FROM}",
     f"select street, count(distinct uscc) {FROM} where industry = 'A' group by street",
     # held
-    f"select sum(tax), max_ {FROM} where industry = 'Z'".replace(", max_", ""),
+    f"select sum(tax) {FROM} where industry = 'Z'",
     f"select street, sum(revenue) {FROM} where industry = 'Z' group by street",
     f"select count(*) {FROM} where tax >= 900000000",
     # refused: not granted, on the negative list, free text, an identifier
@@ -203,7 +204,7 @@ QUESTIONS: Final = (
     f"select {REMARK} {FROM}",
     "select * from read_parquet('rows.parquet')",
 )
-REGRESSIONS: Final = tuple(
+REGRESSIONS: Final[tuple[JsonValue, ...]] = tuple(
     {
         "v": 1,
         "question": {
@@ -283,7 +284,9 @@ def see_explanation(seen: Seen, found: Explanation) -> None:
 def hits(seen: Seen, *, own: Sequence[str] = ()) -> list[tuple[str, str]]:
     """Return canaries and where they were seen."""
     allowed = {canary for canary in CANARIES for text in own if canary in text}
-    return [(canary, text[:200]) for text in seen.texts for canary in CANARIES if canary in text and canary not in allowed]
+    return [
+        (canary, text[:200]) for text in seen.texts for canary in CANARIES if canary in text and canary not in allowed
+    ]
 
 
 def files_with_canaries(node: Path) -> list[tuple[str, bytes]]:
@@ -321,7 +324,8 @@ def test_nothing_that_a_partner_is_given_holds_a_canary(node: Path, caplog: pyte
     kinds: set[str] = set()
     with watched(caplog) as seen:
         home = NodeHome.open(node, clock=FixedClock(NOW))
-        with open_gate(home, [broad_agreement([dataset()])]) as gate:
+        # In this process, so that what a worker logs is seen too.
+        with open_gate(home, [broad_agreement([dataset()])], cage=InProcessCage()) as gate:
             for asking in askings():
                 mine = Seen()
                 see_explanation(mine, gate.explain(asking))
@@ -342,9 +346,12 @@ def test_nothing_that_a_partner_is_given_holds_a_canary(node: Path, caplog: pyte
 def test_nothing_that_the_command_line_says_holds_a_canary(node: Path, caplog: pytest.LogCaptureFixture) -> None:
     who = ("--partner", PARTNER, "--purpose", PURPOSE, "--agreement", node.parent / "agreement.json", "--node", node)
     with watched(caplog) as seen:
-        for sql in QUESTIONS[::3]:
+        for sql in QUESTIONS[::4]:
+            mine = Seen()
             for words in (("explain",), ("ask", "--json"), ("ask",)):
-                see_done(seen, run("node", words[0], sql, *who, *words[1:]))
+                see_done(mine, run("node", words[0], sql, *who, *words[1:]))
+            # The smallest grant that would be enough names the literal that the partner wrote.
+            assert hits(mine, own=[sql]) == [], sql
         for words in (("questions",), ("questions", "--json"), ("held", "list"), ("held", "list", "--json")):
             see_done(seen, run("node", *words, "--node", node))
         see_done(seen, run("catalog", "show", "lab/canaries", "--node", node, "--json"))
@@ -381,8 +388,8 @@ def test_runs_that_fail_tell_nothing(node: Path, caplog: pytest.LogCaptureFixtur
         home = replace(home, config=replace(home.config, limits=limits))
         with open_gate(home, [broad_agreement([dataset()])]) as gate, pytest.MonkeyPatch.context() as patch:
             if fault == "engine":
-                # A job that the worker cannot make sense of: DuckDB fails over the data, inside.
-                patch.setattr("sandbox.engine_duckdb.engine.pack_job", lambda job, settings: _broken(job, settings))
+                # A job whose sums are of a column that has none: DuckDB fails, inside the cage.
+                patch.setattr("sandbox.engine_duckdb.engine.pack_job", _broken)
             for asking in askings()[:4]:
                 answer = gate.answer(asking, cancel=cancel)
                 assert isinstance(answer, Failed), answer
@@ -392,12 +399,8 @@ def test_runs_that_fail_tell_nothing(node: Path, caplog: pytest.LogCaptureFixtur
     assert files_with_canaries(node) == []
 
 
-def _broken(job: object, settings: object) -> JsonValue:
-    """Return a packed job in which every number is a text that no cast takes: the engine's error would quote a cell."""
-    from sandbox.engine_duckdb.job import pack_job
-
-    packed = json.loads(json.dumps(pack_job(job, settings)))  # type: ignore[arg-type]
-    text = json.dumps(packed).replace('"tax"', '"defaulted"')
+def _broken(job: Job, settings: Settings) -> JsonValue:
+    text = json.dumps(pack_job(job, settings)).replace('"tax"', '"street"').replace('"revenue"', '"street"')
     found: JsonValue = json.loads(text)
     return found
 
@@ -416,15 +419,15 @@ def test_data_that_cannot_be_published_are_told_as_counts(
 ) -> None:
     source = write(tmp_path / "rows.parquet", **FAULTS[fault])
     with watched(caplog) as seen:
-        for flag in ((), ("--json",)):
-            done = run("data", "publish", "lab/canaries", source, "--node", node, *flag)
+        for flags in ([], ["--json"]):
+            done = run("data", "publish", "lab/canaries", source, "--node", node, *flags)
             assert done.code == 65, done.err
             see_done(seen, done)
     assert "1913370421" not in "".join(seen.texts)
     assert hits(seen) == []
     assert files_with_canaries(node) == []
-    left = [path for path in (node / "data").rglob("*") if path.is_file() and "staging" in str(path)]
-    assert not [path for path in left if NAME.encode() in path.read_bytes()]
+    staged = node / "data" / ".staging"
+    assert not staged.exists() or not [path for path in staged.rglob("*") if path.is_file()]
 
 
 def test_the_folder_of_questions_that_run_holds_no_data(node: Path) -> None:
@@ -436,11 +439,10 @@ def test_the_folder_of_questions_that_run_holds_no_data(node: Path) -> None:
     assert list((node / "scratch").iterdir()) == []
 
 
-def test_an_agreement_that_ends_tells_nothing_either(node: Path) -> None:
-    ended = compile_agreement(replace(broad_agreement([dataset()]).agreement, prohibitions=()))
+def test_a_stranger_is_told_nothing_either(node: Path) -> None:
     seen = Seen()
     home = NodeHome.open(node)
-    with open_gate(home, [ended]) as gate:
+    with open_gate(home, [broad_agreement([dataset()])], cage=InProcessCage()) as gate:
         for asking in askings():
             see_explanation(seen, gate.explain(replace(asking, partner="partner:nobody")))
     home.close()

@@ -3,8 +3,8 @@
 `lab/register` (everybody knows who is in it, in two versions) and `lab/sanctions` (nobody does), one row a firm each.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from decimal import Decimal
 from pathlib import Path
 from unittest.mock import patch
@@ -14,6 +14,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from policies.compiled import CompiledAgreement
+from policies.model import Disclosure
 from sandbox.candidate import Candidate, RegressionCandidate
 from sandbox.catalog.model import DataItem, Dataset, ItemRole, ItemType, Visibility
 from sandbox.disclosure.history_gate import NoHistoryControlBuild
@@ -48,7 +50,7 @@ def register() -> pd.DataFrame:
             "place": number % 6,
             "industry": random.choice(["A", "B", "C"], FIRMS),
             "founded": 1995 + random.integers(0, 30, FIRMS),
-            "capital": random.permutation(np.arange(1_000_000, 9_000_000, 20_011))[:FIRMS],
+            "capital": random.integers(1_000_000, 9_000_000, FIRMS),
             "tax": np.round(random.lognormal(9, 0.5, FIRMS)).astype(np.int64),
             "profit": random.integers(1, 50_000, FIRMS),
             "late": random.random(FIRMS) < 0.4,
@@ -84,10 +86,10 @@ def sanctions() -> pd.DataFrame:
     )
 
 
-def new_second_world(folder: Path) -> Path:
-    """Publish the world into a node below `folder` and return the node's folder."""
+def new_second_world(folder: Path, change: Callable[[pd.DataFrame], pd.DataFrame] = pd.DataFrame.copy) -> Path:
+    """Publish the world, or a neighbour that `change` makes of it, into a node below `folder`; return its folder."""
     home = new_node(folder / "node")
-    firms = register()
+    firms = change(register())
     # In version 2 firm 12 has filed what was missing: nothing else changed.
     before = firms.assign(paid=firms.paid.where(firms.number != 12))
     publish_table(home, _register_dataset(), _write(folder / "register.parquet", before))
@@ -98,24 +100,26 @@ def new_second_world(folder: Path) -> Path:
 
 
 @contextmanager
-def open_second_world(node: Path, build: Build) -> Iterator[World]:
-    """Open the world for two partners with equal agreements."""
+def open_second_world(node: Path, build: Build, *, rounding: int | None = None) -> Iterator[World]:
+    """Open the world for two partners; without rules, nothing is refused for what its answer would tell."""
     home = NodeHome.open(node)
     firms = register()
     history = None
     if build is not Build.PRODUCT:
         history = NoHistoryControlBuild(i_know_that_differencing_will_succeed=True)
-    datasets = (_register_dataset(), _sanctions_dataset())
-    agreements = [
-        broad_agreement(datasets, name=name, assignee=assignee)
-        for name, assignee in (("agr-a-2026", PARTNER), ("agr-b-2026", SECOND))
-    ]
-    off = build is Build.NO_RULES
-    tables = patch("sandbox.disclosure.release.judge_table", _no_table_rules) if off else nullcontext()
-    models = patch("sandbox.disclosure.release.judge_model", _no_model_rules) if off else nullcontext()
-    with tables, models, open_gate(home, agreements, cage=InProcessCage(), history=history) as gate:
+    with ExitStack() as stack:
+        for target, replacement in _RULES.items() if build is Build.NO_RULES else ():
+            stack.enter_context(patch(target, replacement))
+        gate = stack.enter_context(open_gate(home, list(_agreements(rounding)), cage=InProcessCage(), history=history))
         yield World(gate=gate, truth=firms.set_index("number"), filings=sanctions(), home=home)
     home.close()
+
+
+def _agreements(rounding: int | None) -> Iterator[CompiledAgreement]:
+    datasets = (_register_dataset(), _sanctions_dataset())
+    disclosure = None if rounding is None else Disclosure(min_entities=None, rounding=rounding)
+    for name, assignee in (("agr-a-2026", PARTNER), ("agr-b-2026", SECOND)):
+        yield broad_agreement(datasets, name=name, assignee=assignee, disclosure=disclosure)
 
 
 def _no_table_rules(candidate: Candidate, *_: object) -> Judgement:
@@ -125,6 +129,16 @@ def _no_table_rules(candidate: Candidate, *_: object) -> Judgement:
 
 def _no_model_rules(_: RegressionCandidate, *__: object) -> Judgement:
     return Judgement()
+
+
+_RULES: dict[str, Callable[..., object]] = {
+    "sandbox.disclosure.release.judge_table": _no_table_rules,
+    "sandbox.disclosure.release.judge_model": _no_model_rules,
+    "sandbox.query.admit._Checks._check_membership": lambda *_: (),
+    "sandbox.query.admit._Checks._check_weights": lambda *_: (),
+    "sandbox.query.separate._being_in": lambda *_: {},
+}
+"""What is off in the control build: rules on answers, and refusals because of what an answer would tell."""
 
 
 def _write(path: Path, frame: pd.DataFrame) -> Path:
