@@ -1,4 +1,7 @@
-"""Run the benchmarks and print one table: `python -m bench [--entries N] [--large] [--folder DIR]`."""
+"""Run the benchmarks and print one table.
+
+`python -m bench [--section log|gate] [--entries N] [--large] [--rows N] [--folder DIR]`
+"""
 
 import argparse
 import tempfile
@@ -9,6 +12,7 @@ from rich.table import Table
 
 from bench.appends import measure_appends
 from bench.figures import Figure
+from bench.gate import measure_gate
 from bench.machine import describe_machine
 from bench.proofs import measure_audit, measure_proofs
 
@@ -18,20 +22,31 @@ _LARGE = 10_000_000
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(prog="python -m bench")
+    parser.add_argument("--section", choices=("log", "gate"), help="measure one part only")
     parser.add_argument("--entries", type=int, default=1_000_000, help="size of the log for proofs and audit")
     parser.add_argument("--large", action="store_true", help=f"also proofs at {_LARGE:,} entries (12 GB of disk)")
+    parser.add_argument("--rows", type=int, default=1_000_000, help="rows of the data set that the gate is measured on")
     parser.add_argument("--folder", type=Path, help="where to put the logs; a temporary folder by default")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=options.folder) as name:
         folder = Path(name)
         machine = describe_machine(folder)
-        figures = measure_appends(_new(folder, "appends"))
-        place = _new(folder, "proofs")
-        figures += measure_proofs(place, options.entries, target_ms=0.5)
-        figures += measure_audit(place, options.entries, with_statements=True)
-        if options.large:
-            figures += measure_proofs(_new(folder, "large"), _LARGE, target_ms=0.8)
+        figures = []
+        if options.section != "gate":
+            figures += _measure_log(folder, options.entries, is_large=options.large)
+        if options.section != "log":
+            figures += measure_gate(_new(folder, "gate"), options.rows)
         _show(machine, figures)
+
+
+def _measure_log(folder: Path, entries: int, *, is_large: bool) -> list[Figure]:
+    figures = measure_appends(_new(folder, "appends"))
+    place = _new(folder, "proofs")
+    figures += measure_proofs(place, entries, target_ms=0.5)
+    figures += measure_audit(place, entries, with_statements=True)
+    if is_large:
+        figures += measure_proofs(_new(folder, "large"), _LARGE, target_ms=0.8)
+    return figures
 
 
 def _new(folder: Path, name: str) -> Path:

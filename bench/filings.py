@@ -1,7 +1,6 @@
 """Filings to measure the gate on: ten rows a unit, streets and industries of unequal size, lognormal values, giants."""
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Final
@@ -13,14 +12,28 @@ from sandbox.engine_duckdb.manifest import version_folder
 from sandbox.engine_duckdb.publish import publish
 from sandbox.engine_duckdb.registry import UnitRegistry
 from sandbox.engine_duckdb.sources import ParquetSource
+from sandbox.node.judging import Asking, Judge
+from sandbox.query.admit import Admitted
+from tests.lib.nodes import NOW, PARTNER, PURPOSE, broad_agreement
 from yingbi.clock import FixedClock
 from yingbi.events.fields import Grade, PrivacyUnit
 
-__all__ = ["FILINGS", "ROWS_PER_UNIT", "Filings", "declare_filings", "publish_filings", "write_filings"]
+__all__ = [
+    "FILINGS",
+    "TABLE",
+    "Filings",
+    "admit_sql",
+    "declare_filings",
+    "judge_of",
+    "publish_filings",
+    "write_filings",
+]
 
 FILINGS: Final = "tax/filings"
-ROWS_PER_UNIT: Final = 10
-_NOW: Final = datetime(2026, 11, 2, 3, tzinfo=UTC)
+TABLE: Final = "tax.filings"
+"""The data set as SQL names it."""
+
+_PER_UNIT: Final = 10
 _STREETS: Final = tuple(f"S{number}" for number in range(10))
 _INDUSTRIES: Final = tuple("ABCDEFGHIJKLMNOPQRST")
 _SIZES: Final = ("micro", "small", "medium", "large")
@@ -75,7 +88,7 @@ def declare_filings() -> Dataset:
         owner="unit:tax",
         privacy_unit=PrivacyUnit.ENTERPRISE,
         membership=Visibility.PUBLIC,
-        max_rows_per_unit=ROWS_PER_UNIT,
+        max_rows_per_unit=_PER_UNIT,
         items=(
             DataItem(name="uscc", title="identifier", type=ItemType.TEXT, role=ItemRole.UNIT, nullable=False),
             _code("year", _YEARS, role=ItemRole.ROW_KEY),
@@ -94,8 +107,8 @@ def write_filings(path: Path, *, rows: int) -> None:
     """Write a Parquet file of about `rows` rows; the same file every time but for the order of threads."""
     with duckdb.connect(":memory:", config={"threads": "1"}) as connection:
         connection.execute("SELECT setseed(0.25)")
-        connection.execute(_UNITS.format(units=max(1, rows // ROWS_PER_UNIT)))
-        connection.execute(_ROWS.format(first=_YEARS[0], per_unit=ROWS_PER_UNIT, path=path))
+        connection.execute(_UNITS.format(units=max(1, rows // _PER_UNIT)))
+        connection.execute(_ROWS.format(first=_YEARS[0], per_unit=_PER_UNIT, path=path))
 
 
 def publish_filings(path: Path, folder: Path) -> Filings:
@@ -103,9 +116,23 @@ def publish_filings(path: Path, folder: Path) -> Filings:
     dataset = declare_filings()
     registry = UnitRegistry(folder / "registry")
     data = folder / "data"
-    version = publish(dataset, ParquetSource(path=path), data=data, registry=registry, clock=FixedClock(_NOW))
+    version = publish(dataset, ParquetSource(path=path), data=data, registry=registry, clock=FixedClock(NOW))
     catalogue = Catalogue(datasets={FILINGS: dataset}, versions={(FILINGS, version.version): version})
     return Filings(catalogue=catalogue, version=version, data=data)
+
+
+def judge_of(filings: Filings) -> Judge:
+    """Return a judge under an agreement that grants every use of the filings."""
+    agreement = broad_agreement(filings.catalogue.datasets.values())
+    return Judge(place="node:futian-lab", agreements=[agreement], clock=FixedClock(NOW))
+
+
+def admit_sql(text: str, filings: Filings) -> Admitted:
+    """Return an admitted question."""
+    found = judge_of(filings).judge(Asking(partner=PARTNER, purpose=PURPOSE, sql=text), filings.catalogue, {})
+    if found.admitted is None:
+        raise ValueError(f"expected an admitted question, got {found.problem or found.reasons}")
+    return found.admitted
 
 
 def _code(name: str, domain: tuple[str, ...], *, role: ItemRole = ItemRole.ATTRIBUTE) -> DataItem:

@@ -3,7 +3,7 @@
 import statistics
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
 from typing import Final
@@ -12,8 +12,7 @@ import duckdb
 from sqlalchemy import create_engine
 
 from bench.figures import Figure
-from bench.filings import FILINGS, Filings
-from policies.disclosure import DisclosureRules
+from bench.filings import TABLE, Filings, admit_sql
 from sandbox.candidate import Candidate
 from sandbox.disclosure.history.history import History
 from sandbox.disclosure.history.store import HistoryStore
@@ -25,14 +24,13 @@ from sandbox.engine_duckdb.resolve import Resolver, resolve_table
 from sandbox.engine_duckdb.session import Session
 from sandbox.engine_duckdb.snapshots import FolderSnapshots
 from sandbox.engine_duckdb.tables import compute_table
-from sandbox.operations.registry import measures_of
+from sandbox.query.admit import Admitted
 from tests.lib.in_process import InProcessCage
 from yingbi.clock import SystemClock
-from yingbi.plan.model import Aggregate, Column, Comparison, Condition, Dimension, Function, Source, TableQuestion
+from yingbi.plan.model import TableQuestion
 
-__all__ = ["ask_table", "measure_tables"]
+__all__ = ["measure_tables"]
 
-_RULES: Final = DisclosureRules(min_units=5)
 _RUNS: Final = 7
 _THREADS: Final = 2
 _MEMORY: Final = 4 << 30
@@ -57,12 +55,8 @@ class _Case:
     year: str | None = None
     margins: bool = False
 
-    def question(self, version: int) -> TableQuestion:
-        """Return the question: count, and the sum of a column."""
-        return ask_table(self.by, self.column, version=version, year=self.year, margins=self.margins)
-
     def sql(self, table: str) -> str:
-        """Return the same question in plain SQL."""
+        """Return the question, of a table of the data set or of plain DuckDB."""
         names = ", ".join(self.by)
         total = "" if self.column is None else f", sum({self.column})"
         where = "" if self.year is None else f" WHERE year = '{self.year}'"
@@ -115,66 +109,66 @@ class _Again:
         self.history.discard(token)
 
 
-def ask_table(
-    by: Sequence[str], column: str | None, *, version: int, year: str | None = None, margins: bool = False
-) -> TableQuestion:
-    """Return the question for a count and the sum of a column, of one year or of all."""
-    aggregates = [Aggregate(function=Function.COUNT)]
-    if column is not None:
-        aggregates.append(Aggregate(function=Function.SUM, column=_column(column)))
-    return TableQuestion(
-        source=Source(dataset=FILINGS, version=version),
-        group_by=tuple(Dimension(column=_column(name)) for name in by),
-        aggregates=tuple(aggregates),
-        where=()
-        if year is None
-        else (Condition(column=_column("year"), comparison=Comparison.EQ, values=(year,)),),
-        margins=margins,
-    )
-
-
 def measure_tables(filings: Filings, source: Path, folder: Path) -> list[Figure]:
-    """Measure every case, and the first one also with rules and history, each in turn with plain DuckDB."""
-    settings = Settings(
-        data=(str(filings.folder),), memory_bytes=_MEMORY, threads=_THREADS, temp_bytes=_MEMORY
-    )
-    plain = _plain(source, filings)
-    figures = []
-    with tempfile.TemporaryDirectory(dir=folder) as scratch:
-        for case in _CASES:
-            job = _job(case.question(filings.version.version), filings)
-            figures += _beside(case, plain, lambda job=job: _compute(job, settings, scratch))
-        figures += _measure_gate(_CASES[0], filings, plain, settings, scratch)
-    plain.close()
+    """Measure every case, and the first one also with rules and history, each in turn with plain DuckDB.
+
+    Both sides have a connection that is open, with the data in its memory; a job on a connection of its own beside
+    plain DuckDB that opens one is a figure by itself.
+    """
+    settings = Settings(data=(str(filings.folder),), memory_bytes=_MEMORY, threads=_THREADS, temp_bytes=_MEMORY)
+    with tempfile.TemporaryDirectory(dir=folder) as scratch, Session(settings, scratch) as session:
+        with _plain(source, filings) as plain:
+            figures = [_measure_case(case, filings, session, plain) for case in _CASES]
+            figures += _measure_gate(_CASES[0], filings, session, plain)
+        figures.append(_measure_fresh(_CASES[0], filings, settings, scratch))
     return figures
+
+
+def _connect() -> duckdb.DuckDBPyConnection:
+    return duckdb.connect(":memory:", config={"threads": str(_THREADS), "memory_limit": f"{_MEMORY}B"})
 
 
 def _plain(source: Path, filings: Filings) -> duckdb.DuckDBPyConnection:
     """Return plain DuckDB over the snapshot, and over the source as anybody would load it: dimensions are texts."""
-    config = {"threads": str(_THREADS), "memory_limit": f"{_MEMORY}B"}
-    connection = duckdb.connect(":memory:", config=config)
+    connection = _connect()
     connection.execute(f"ATTACH '{filings.folder / 'data.duckdb'}' AS d (READ_ONLY)")
     connection.execute(f"ATTACH '{source.with_suffix('.duckdb')}' AS texts")
     connection.execute(f"CREATE TABLE texts.rows AS SELECT * FROM '{source}'")
     return connection
 
 
-def _beside(case: _Case, plain: duckdb.DuckDBPyConnection, ours: Callable[[], object]) -> list[Figure]:
-    times = _in_turn(
-        [
-            lambda: plain.execute(case.sql("d.rows")).fetchnumpy(),
-            lambda: plain.execute(case.sql("texts.rows")).fetchnumpy(),
-            ours,
-        ]
-    )
-    return [_figure(f"table, {case.name}", times[2], times[0], times[1])]
+def _measure_case(case: _Case, filings: Filings, session: Session, plain: duckdb.DuckDBPyConnection) -> Figure:
+    job = _job(admit_sql(case.sql(TABLE), filings), filings)
+    times = _in_turn([*_beside(case, plain), lambda: _compute(session, job)])
+    return _figure(f"table, {case.name}", times[2], times[:2])
 
 
-def _measure_gate(
-    case: _Case, filings: Filings, plain: duckdb.DuckDBPyConnection, settings: Settings, scratch: str
-) -> list[Figure]:
-    question = case.question(filings.version.version)
-    job = _job(question, filings)
+def _measure_fresh(case: _Case, filings: Filings, settings: Settings, scratch: str) -> Figure:
+    job = _job(admit_sql(case.sql(TABLE), filings), filings)
+
+    def plain() -> None:
+        with _connect() as connection:
+            connection.execute(f"ATTACH '{filings.folder / 'data.duckdb'}' AS d (READ_ONLY)")
+            connection.execute(case.sql("d.rows")).fetchnumpy()
+
+    def ours() -> None:
+        with Session(settings, scratch) as session:
+            compute_table(session, job, lambda percent: None)
+
+    times = _in_turn([plain, ours])
+    return _figure(f"table, {case.name}, each on a connection of its own", times[1], times[:1])
+
+
+def _beside(case: _Case, plain: duckdb.DuckDBPyConnection) -> list[Callable[[], object]]:
+    return [
+        lambda: plain.execute(case.sql("d.rows")).fetchnumpy(),
+        lambda: plain.execute(case.sql("texts.rows")).fetchnumpy(),
+    ]
+
+
+def _measure_gate(case: _Case, filings: Filings, session: Session, plain: duckdb.DuckDBPyConnection) -> list[Figure]:
+    admitted = admit_sql(case.sql(TABLE), filings)
+    job = _job(admitted, filings)
     engine = DuckdbEngine(
         cage=InProcessCage(), snapshots=FolderSnapshots(filings.data), catalogue=lambda: filings.catalogue
     )
@@ -182,24 +176,23 @@ def _measure_gate(
     store.prepare()
     history = History(store, engine)
     answers = _ask_earlier(engine, history, filings)
-    candidate = _run(engine, question)
-    context = ReleaseContext(catalogue=filings.catalogue)
-    release(candidate, _RULES, _Again(history=history), context=context)
+    candidate = _run(engine, admitted)
+    context = ReleaseContext(catalogue=filings.catalogue, presentation=admitted.plan.presentation)
+    release(candidate, admitted.rules, _Again(history=history), context=context)
     times = _in_turn(
         [
-            lambda: plain.execute(case.sql("d.rows")).fetchnumpy(),
-            lambda: plain.execute(case.sql("texts.rows")).fetchnumpy(),
-            lambda: _compute(job, settings, scratch),
-            lambda: release(candidate, _RULES, _Nothing(), context=context),
-            lambda: release(candidate, _RULES, _Again(history=history), context=context),
+            *_beside(case, plain),
+            lambda: _compute(session, job),
+            lambda: release(candidate, admitted.rules, _Nothing(), context=context),
+            lambda: release(candidate, admitted.rules, _Again(history=history), context=context),
         ]
     )
     rules = [one + other for one, other in zip(times[2], times[3], strict=True)]
     everything = [one + other for one, other in zip(times[2], times[4], strict=True)]
     name = f"table, {case.name}"
     return [
-        _figure(f"{name}, all rules and layout", rules, times[0], times[1]),
-        _figure(f"{name}, and history of {answers:,} sums", everything, times[0], times[1], target="1.5 times plain"),
+        _figure(f"{name}, all rules and layout", rules, times[:2]),
+        _figure(f"{name}, and history of {answers:,} sums", everything, times[:2], target="1.5 times plain"),
     ]
 
 
@@ -207,27 +200,31 @@ def _ask_earlier(engine: DuckdbEngine, history: HistoryGate, filings: Filings) -
     """Ask the earlier questions and return how many sums came out."""
     answers = 0
     for by in _EARLIER:
-        candidate = _run(engine, ask_table(by, "tax", version=filings.version.version))
-        found = release(candidate, _RULES, history, context=ReleaseContext(catalogue=filings.catalogue))
+        admitted = admit_sql(_Case(name="", by=by).sql(TABLE), filings)
+        context = ReleaseContext(catalogue=filings.catalogue, presentation=admitted.plan.presentation)
+        found = release(_run(engine, admitted), admitted.rules, history, context=context)
         answers += sum(row.values[-1] is not None for row in getattr(found, "rows", ()))
     return answers
 
 
-def _run(engine: DuckdbEngine, question: TableQuestion) -> Candidate:
-    found = engine.compute(question, measures_of(question), _RULES)
+def _run(engine: DuckdbEngine, admitted: Admitted) -> Candidate:
+    found = engine.run(admitted)
     if not isinstance(found, Candidate):
         raise TypeError("expected a table")
     return found
 
 
-def _job(question: TableQuestion, filings: Filings) -> TableJob:
+def _job(admitted: Admitted, filings: Filings) -> TableJob:
+    question = admitted.question
+    if not isinstance(question, TableQuestion):
+        raise TypeError("expected a table")
     resolver = Resolver.of_source(question.source, filings.catalogue)
-    return resolve_table(question, measures_of(question), resolver, _RULES)
+    return resolve_table(question, admitted.measures, resolver, admitted.rules)
 
 
-def _compute(job: TableJob, settings: Settings, scratch: str) -> None:
-    with Session(replace(settings), scratch) as session:
-        compute_table(session, job, lambda percent: None)
+def _compute(session: Session, job: TableJob) -> None:
+    session.run("DROP TABLE IF EXISTS cells")
+    compute_table(session, job, lambda percent: None)
 
 
 def _in_turn(runs: Sequence[Callable[[], object]]) -> list[list[float]]:
@@ -242,18 +239,17 @@ def _in_turn(runs: Sequence[Callable[[], object]]) -> list[list[float]]:
     return times
 
 
-def _figure(name: str, ours: list[float], plain: list[float], texts: list[float], *, target: str = "") -> Figure:
-    ratios = [statistics.median(one / other for one, other in zip(ours, beside, strict=True)) for beside in (plain, texts)]
-    shown = [statistics.median(beside) * 1000 for beside in (plain, texts)]
+def _figure(name: str, ours: list[float], plain: Sequence[list[float]], *, target: str = "") -> Figure:
+    """Return a figure with its ratios, run by run, to plain DuckDB on the snapshot and on texts."""
+    shown = []
+    for beside, what in zip(plain, ("plain", "plain on texts"), strict=False):
+        ratio = statistics.median(one / other for one, other in zip(ours, beside, strict=True))
+        shown.append(f"{ratio:.2f} times {what} ({statistics.median(beside) * 1000:,.0f} ms)")
     return Figure(
         name=name,
         value=statistics.median(ours) * 1000,
         unit="ms",
         runs=[time * 1000 for time in ours],
         target=target,
-        baseline=f"{ratios[0]:.2f} times plain ({shown[0]:,.0f} ms), {ratios[1]:.2f} times plain on texts ({shown[1]:,.0f} ms)",
+        baseline=", ".join(shown),
     )
-
-
-def _column(name: str) -> Column:
-    return Column(dataset=FILINGS, name=name)

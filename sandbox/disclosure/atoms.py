@@ -3,6 +3,9 @@
 A facet is one public way in which answers have split the rows (values of a column, or bins between edges). Rows that
 agree in every facet ever used are one atom: no released answer tells them apart, so that history is decided on atoms,
 of which there are far fewer than rows.
+
+Atoms are public: they depend on public columns alone. What their units contribute is confidential
+(`contributions`, `largest`), and is asked for sets only that answers determine.
 """
 
 from collections.abc import Sequence
@@ -15,7 +18,7 @@ from numpy.typing import NDArray
 from sandbox.operations.measure import Measure
 from yingbi.plan.model import Column
 
-__all__ = ["ABSENT", "AtomSource", "AtomTable", "Facet"]
+__all__ = ["ABSENT", "AtomSource", "AtomTable", "Contributions", "Facet", "Largest"]
 
 ABSENT = -1
 """Code of a row that has no value in a facet: null, not joined, or not in that version."""
@@ -52,6 +55,38 @@ class AtomTable:
     solo: NDArray[np.int64]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Contributions:
+    """What contributes, by atom and confidential classes; confidential. An *entry* is an atom and one class a facet.
+
+    `atom`: index into the table (k). `codes`: k x confidential facets, as in an `AtomTable`, with their `labels`.
+    `rows`: rows that contribute (that have a value of the column added up). `absolute`: sum of their absolute values,
+    `bound`: at least the absolute total of the unit that contributes most, over all the data set (float64; without a
+    column, the rows).
+    """
+
+    atom: NDArray[np.int64]
+    codes: NDArray[np.int32]
+    labels: tuple[tuple[str, ...], ...]
+    rows: NDArray[np.int64]
+    absolute: NDArray[np.float64]
+    bound: NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Largest:
+    """Who contributes to a set; confidential.
+
+    `units`: distinct units that contribute; `absolute`: the sum of their absolute totals; `largest`, `second`: the two
+    largest of those (fixed point; without a column, rows). Exact, but for units that were not asked for.
+    """
+
+    units: int
+    absolute: int
+    largest: int
+    second: int
+
+
 class AtomSource(Protocol):
     """Where history gets atoms from: the engine, in its cage.
 
@@ -64,3 +99,23 @@ class AtomSource(Protocol):
 
     def totals(self, table: AtomTable, dataset: str, version: int, measure: Measure) -> tuple[int, ...]:
         """Return the exact total of a measure in every atom (zero where no row contributes)."""
+
+    def contributions(
+        self, table: AtomTable, dataset: str, version: int, secret: Sequence[Facet], subject: Column | None
+    ) -> Contributions:
+        """Return what the rows of a version contribute to `subject` (or to counts), by atom and class of `secret`."""
+
+    def largest(
+        self,
+        table: AtomTable,
+        dataset: str,
+        version: int,
+        secret: Sequence[Facet],
+        subject: Column | None,
+        sets: Sequence[NDArray[np.int64]],
+        least: Sequence[int],
+    ) -> tuple[Largest, ...]:
+        """Return who contributes to each set of entries (indices into what `contributions` returns).
+
+        `least`: units whose absolute total over all the data set is smaller may be left out (a number a set).
+        """

@@ -11,10 +11,11 @@ from typing import Final
 import numpy as np
 
 from policies.disclosure import DisclosureRules
-from sandbox.candidate import Bools, Candidate, MeasureValues
+from sandbox.candidate import Candidate, MeasureValues
 from sandbox.disclosure.facts import TableFacts
 from sandbox.disclosure.layout import finest_dimension
-from sandbox.disclosure.verdict import Judgement, RuleId, find, merge_masks
+from sandbox.disclosure.threshold import small_cells
+from sandbox.disclosure.verdict import Bools, Judgement, Masks, RuleId, find, merge_masks
 from sandbox.operations.measure import Measure, MeasureKind
 from yingbi.events.outputs import CheckVerdict, Remedy, Risk
 
@@ -58,12 +59,20 @@ def check_dominance(candidate: Candidate, rules: DisclosureRules, facts: TableFa
     negative = {m: values.negative | _may_be_negative(m, facts) for m, values in added.items()}
     dimension = finest_dimension(candidate)
     findings = (
-        *find(Risk.DOMINANCE, RuleId.DOMINANCE_TOP, top.values(), dimension),
-        *find(Risk.DOMINANCE, RuleId.DOMINANCE_P_PERCENT, p_percent.values(), dimension),
+        *find(Risk.DOMINANCE, RuleId.DOMINANCE_TOP, _told(top, candidate, rules, facts), dimension),
+        *find(Risk.DOMINANCE, RuleId.DOMINANCE_P_PERCENT, _told(p_percent, candidate, rules, facts), dimension),
         *find(Risk.NEGATIVE_VALUES, RuleId.NEGATIVE, negative.values(), dimension, CheckVerdict.REVIEW),
     )
     remedies = (Remedy.COARSER_LEVEL, Remedy.LONGER_PERIOD, Remedy.PRIVATE_MODE) if findings else ()
     return Judgement(suppress=merge_masks(top, p_percent), findings=findings, remedies=remedies, review=negative)
+
+
+def _told(masks: Masks, candidate: Candidate, rules: DisclosureRules, facts: TableFacts) -> list[Bools]:
+    """Return what findings are about: not that one or two units meet a confidential condition (`class.condition`)."""
+    return [
+        mask & ~small_cells(candidate.measures[one], rules.min_units) if facts.has_confidential(one.where) else mask
+        for one, mask in masks.items()
+    ]
 
 
 def _may_be_negative(measure: Measure, facts: TableFacts) -> bool:

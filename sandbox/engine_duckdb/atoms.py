@@ -10,7 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sandbox.catalog.model import ItemType
-from sandbox.engine_duckdb.compile import Parameters, column_sql, conditions_sql, dimension_sql, halves
+from sandbox.engine_duckdb.compile import (
+    Parameters,
+    column_sql,
+    conditions_sql,
+    dimension_sql,
+    halves,
+    total_column_sql,
+)
 from sandbox.engine_duckdb.job import AtomsJob, JobDimension, JobFacet, JobMeasure
 from sandbox.engine_duckdb.selection import value_sql
 from sandbox.engine_duckdb.session import Columns, Session, integers, texts
@@ -25,6 +32,8 @@ Arrays = dict[str, NDArray[Any]]
 
 def compute_atoms(session: Session, job: AtomsJob) -> tuple[JsonValue, Arrays]:
     """Form the atoms of a job, or with a measure its total in each; labels in ascending order, atoms by their codes."""
+    if job.is_contribution:
+        return _contributions(session, job)
     parameters = Parameters()
     facets = "".join(f"{_facet_sql(facet, parameters)} AS f{i}, " for i, facet in enumerate(job.facets))
     total = "0" if job.measure is None else _total_sql(job.measure, job, parameters)
@@ -47,6 +56,74 @@ def compute_atoms(session: Session, job: AtomsJob) -> tuple[JsonValue, Arrays]:
     return {"labels": list(labels)}, arrays
 
 
+def _contributions(session: Session, job: AtomsJob) -> tuple[JsonValue, Arrays]:
+    """Find what rows contribute to each atom, or exactly who contributes to each set of atoms."""
+    parameters = Parameters()
+    facets = "".join(f"{_facet_sql(facet, parameters)} AS f{i}, " for i, facet in enumerate(job.facets))
+    keys = ", ".join(f"f{i}" for i in range(len(job.facets)))
+    value, bound, condition = _contributed_sql(job)
+    session.run(
+        f"CREATE TEMP TABLE atoms AS SELECT {facets}count(*) FILTER (WHERE {condition}) AS n,"  # noqa: S608 - ours
+        f" CAST(coalesce(sum(CAST({value} AS HUGEINT)), 0) AS DOUBLE) AS absolute,"
+        f" CAST(coalesce(max({bound}), 0) AS DOUBLE) AS bound, 0 AS low, 0 AS high, 0 AS total"
+        f" FROM {_source_sql(job)}{' GROUP BY ' + keys if keys else ' HAVING count(*) > 0'}",
+        parameters.values,
+    )
+    labels = [_make_labels(session, i, facet) for i, facet in enumerate(job.facets)]
+    found = _fetch(session, job, "absolute, bound")
+    if job.sets:
+        return {"labels": list(labels)}, _largest(session, job, found)
+    arrays: Arrays = {f"code{i}": np.asarray(found[f"code{i}"], dtype=np.int32) for i in range(len(job.facets))}
+    arrays["rows"] = np.asarray(found["n"], dtype=np.int64)
+    arrays["absolute"] = np.asarray(found["absolute"], dtype=np.float64)
+    arrays["bound"] = np.asarray(found["bound"], dtype=np.float64)
+    return {"labels": list(labels)}, arrays
+
+
+def _largest(session: Session, job: AtomsJob, found: Columns) -> Arrays:
+    parameters = Parameters()
+    facets = "".join(f", {_facet_sql(facet, parameters)} AS f{i}" for i, facet in enumerate(job.facets))
+    atoms = np.asarray(found["atom"])
+    members = np.concatenate([np.asarray(one, dtype=np.int64) for one in job.sets])
+    numbers = np.repeat(np.arange(len(job.sets)), [len(one) for one in job.sets])
+    wanted = parameters.add(atoms[members].tolist(), "BIGINT[]"), parameters.add(numbers.tolist(), "BIGINT[]")
+    least = parameters.add([int(one) for one in job.least], "HUGEINT[]")
+    match = " AND ".join(f"s.f{i} IS NOT DISTINCT FROM a.f{i}" for i in range(len(job.facets))) or "TRUE"
+    value, bound, condition = _contributed_sql(job)
+    rows = session.fetch(
+        f"WITH w AS (SELECT unnest({wanted[0]}) AS atom, unnest({wanted[1]}) AS number),"  # noqa: S608 - ours
+        f" leasts AS (SELECT unnest({least}) AS least, unnest(range(len({least}))) AS number),"
+        " a AS (SELECT atoms.*, atoms.rowid AS atom FROM atoms WHERE atoms.rowid IN (SELECT atom FROM w)),"
+        f" s AS (SELECT {_unit_sql(job)} AS u, CAST({value} AS HUGEINT) AS x, {bound} AS most{facets}"
+        f" FROM {_source_sql(job)} WHERE {condition} AND {bound} >= (SELECT min(least) FROM leasts)),"
+        " of_atom AS (SELECT a.atom, s.u, sum(s.x) AS x, max(s.most) AS most"
+        f" FROM s JOIN a ON {match} GROUP BY a.atom, s.u),"
+        " of_unit AS (SELECT w.number, of_atom.u, sum(of_atom.x) AS x FROM of_atom JOIN w ON w.atom = of_atom.atom"
+        " JOIN leasts ON leasts.number = w.number AND of_atom.most >= leasts.least GROUP BY w.number, of_atom.u),"
+        " top AS (SELECT number, x, row_number() OVER (PARTITION BY number ORDER BY x DESC) AS place FROM of_unit)"
+        f" SELECT number, count(*) AS units, {halves('sum(x)', 'absolute')},"
+        f" {halves('coalesce(max(x) FILTER (WHERE place = 1), 0)', 'largest')},"
+        f" {halves('coalesce(max(x) FILTER (WHERE place = 2), 0)', 'second')} FROM top GROUP BY number",
+        parameters.values,
+    )
+    place = {int(number): at for at, number in enumerate(rows["number"])}
+    at = [place.get(number, -1) for number in range(len(job.sets))]
+    units = [*np.asarray(rows["units"]).tolist(), 0]
+    arrays: Arrays = {"units": np.array([units[one] for one in at], dtype=np.int64)}
+    for name in ("absolute", "largest", "second"):
+        values = [*integers(rows, name), 0]
+        arrays |= pack_wide(name, [values[one] for one in at])
+    return arrays
+
+
+def _contributed_sql(job: AtomsJob) -> tuple[str, str, str]:
+    """Return what a row contributes (absolute), what its unit does at most over all rows, and whether it does."""
+    if job.subject is None:
+        return "1", str(job.tables[0].max_rows_per_unit), "TRUE"
+    name = column_sql(job.subject)
+    return f"abs({name})", total_column_sql(job.subject), f"{name} IS NOT NULL"
+
+
 def _make_labels(session: Session, number: int, facet: JobFacet) -> JsonValue:
     """Number the values of a facet in ascending order, and return their texts; bins and presence have none."""
     if facet.column is None or facet.edges is not None:
@@ -60,7 +137,7 @@ def _make_labels(session: Session, number: int, facet: JobFacet) -> JsonValue:
     return list(texts(found["label"]))
 
 
-def _fetch(session: Session, job: AtomsJob) -> Columns:
+def _fetch(session: Session, job: AtomsJob, more: str = "") -> Columns:
     chosen, joins = [], []
     for i, facet in enumerate(job.facets):
         if facet.column is None or facet.edges is not None:
@@ -70,7 +147,7 @@ def _fetch(session: Session, job: AtomsJob) -> Columns:
         chosen.append(f"CAST(coalesce(labels{i}.code, -1) AS INTEGER) AS code{i}")
         joins.append(f" LEFT JOIN labels{i} ON labels{i}.v = {value}")
     order = ", ".join(f"code{i}" for i in range(len(job.facets))) or "1"
-    figures = f"n, low, high, {halves('total', 'total')}, atoms.rowid AS atom"
+    figures = f"n, low, high, {halves('total', 'total')}, atoms.rowid AS atom{more and ', ' + more}"
     return session.fetch(f"SELECT {', '.join([*chosen, figures])} FROM atoms{''.join(joins)} ORDER BY {order}")  # noqa: S608 - ours
 
 

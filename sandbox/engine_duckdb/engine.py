@@ -13,9 +13,9 @@ from policies.disclosure import DisclosureRules
 from sandbox.candidate import Candidate, MeasureValues, Population, RegressionCandidate
 from sandbox.catalog.literals import decimal_text
 from sandbox.catalog.model import Catalogue, DataItem, ItemType
-from sandbox.disclosure.atoms import AtomTable, Facet
+from sandbox.disclosure.atoms import AtomTable, Contributions, Facet, Largest
 from sandbox.engine_duckdb.job import Job, Settings, pack_job
-from sandbox.engine_duckdb.resolve import Resolver, resolve_atoms, resolve_regression, resolve_table
+from sandbox.engine_duckdb.resolve import Contribution, Resolver, resolve_atoms, resolve_regression, resolve_table
 from sandbox.engine_duckdb.snapshots import Snapshots
 from sandbox.engine_duckdb.wide import unpack_texts, unpack_wide
 from sandbox.isolation.cage import Cage, CageSpec, Cancel
@@ -24,7 +24,7 @@ from sandbox.isolation.limits import Limits
 from sandbox.operations.measure import Measure
 from sandbox.query.admit import Admitted
 from yingbi.errors import ErrorCode, UnavailableError
-from yingbi.plan.model import Dimension, Question, RegressionQuestion, TableQuestion
+from yingbi.plan.model import Column, Dimension, Question, RegressionQuestion, TableQuestion
 
 __all__ = ["ENTRY", "DuckdbEngine", "Limits", "bin_text"]
 
@@ -92,6 +92,50 @@ class DuckdbEngine:
         labels = _facet_labels(answer, table.facets, resolver)
         codes = _recoded(_codes(answer.arrays, len(table.facets), len(found)), labels, table)
         return _placed(codes, found, table)
+
+    def contributions(
+        self, table: AtomTable, dataset: str, version: int, secret: Sequence[Facet], subject: Column | None
+    ) -> Contributions:
+        """Return what the rows of a version contribute, by atom and class of `secret`; errors as for `run`."""
+        facets = (*table.facets, *secret)
+        contribution = Contribution(subject=subject)
+        job, resolver = resolve_atoms(dataset, [version], facets, self.catalogue(), cap=1, contribution=contribution)
+        answer = self._compute(job, resolver, None, None, None)
+        arrays, public = answer.arrays, len(table.facets)
+        labels = _facet_labels(answer, facets, resolver)
+        codes = _codes(arrays, len(facets), len(arrays["rows"]))
+        return Contributions(
+            atom=_places(_recoded(codes[:, :public], labels[:public], table), table),
+            codes=codes[:, public:],
+            labels=labels[public:],
+            rows=arrays["rows"],
+            absolute=arrays["absolute"],
+            bound=arrays["bound"],
+        )
+
+    def largest(
+        self,
+        table: AtomTable,
+        dataset: str,
+        version: int,
+        secret: Sequence[Facet],
+        subject: Column | None,
+        sets: Sequence[NDArray[np.int64]],
+        least: Sequence[int],
+    ) -> tuple[Largest, ...]:
+        """Return who contributes to sets of what `contributions` returns, but for small units; errors as for `run`."""
+        members = tuple(tuple(one.tolist()) for one in sets)
+        contribution = Contribution(subject=subject, sets=members, least=tuple(str(one) for one in least))
+        if not sets:
+            return ()
+        facets = (*table.facets, *secret)
+        job, resolver = resolve_atoms(dataset, [version], facets, self.catalogue(), cap=1, contribution=contribution)
+        arrays = dict(self._compute(job, resolver, None, None, None).arrays)
+        wide = [unpack_wide(arrays, name) for name in ("absolute", "largest", "second")]
+        return tuple(
+            Largest(units=units, absolute=absolute or 0, largest=largest or 0, second=second or 0)
+            for units, absolute, largest, second in zip(arrays["units"].tolist(), *wide, strict=True)
+        )
 
     def warm(self, admitted: Admitted, *, limits: Limits | None = None) -> CageSpec:
         """Return what a worker for this question is started for, so that a pool can start it ahead of time."""
@@ -286,13 +330,25 @@ def _recoded(codes: NDArray[np.int32], labels: tuple[tuple[str, ...], ...], tabl
 
 
 def _placed(codes: NDArray[np.int32], totals: tuple[int, ...], table: AtomTable) -> tuple[int, ...]:
-    places = {code: place for place, code in enumerate(map(tuple, table.codes.tolist()))}
     placed = [0] * len(table.rows)
-    for code, total in zip(map(tuple, codes.tolist()), totals, strict=True):
-        if code not in places:
-            raise _not_of_table()
-        placed[places[code]] = total
+    for place, total in zip(_places(codes, table).tolist(), totals, strict=True):
+        placed[place] = total
     return tuple(placed)
+
+
+def _places(codes: NDArray[np.int32], table: AtomTable) -> NDArray[np.int64]:
+    """Return the atom of each row of codes; one that the table does not have is a contradiction."""
+    known, wanted = np.zeros(len(table.codes), dtype=np.int64), np.zeros(len(codes), dtype=np.int64)
+    for place in range(codes.shape[1]):
+        both = np.concatenate((table.codes[:, place], codes[:, place])).astype(np.int64)
+        whole = np.concatenate((known, wanted)) * (int(both.max(initial=0)) + 2) + both + 1
+        _, number = np.unique(whole, return_inverse=True)
+        known, wanted = number[: len(known)], number[len(known) :]
+    order = np.argsort(known, kind="stable")
+    at = np.minimum(np.searchsorted(known[order], wanted), max(len(order) - 1, 0))
+    if len(wanted) and (not len(order) or (known[order][at] != wanted).any()):
+        raise _not_of_table()
+    return np.asarray(order[at], dtype=np.int64) if len(wanted) else np.zeros(0, dtype=np.int64)
 
 
 def _not_of_table() -> UnavailableError:

@@ -166,7 +166,9 @@ class AtomsJob:
     """Atoms to form: rows in any of the tables `versions`; the other tables are looked up by the unit.
 
     With `measure`, totals of it over the rows of the one table in `versions` (`rows_of` tells other versions of the
-    same data set, looked up by unit and row).
+    same data set, looked up by unit and row). With `is_contribution`, what rows contribute to `subject` (or to counts),
+    and with `sets` who contributes to each set of atoms, which are numbered in the order of their codes: units whose
+    total over all the data set is at least `least`.
     """
 
     tables: tuple[JobTable, ...]
@@ -175,6 +177,10 @@ class AtomsJob:
     facets: tuple[JobFacet, ...]
     cap: int
     measure: JobMeasure | None = None
+    is_contribution: bool = False
+    subject: JobColumn | None = None
+    sets: tuple[tuple[int, ...], ...] = ()
+    least: tuple[str, ...] = ()
 
 
 Job = TableJob | RegressionJob | AtomsJob

@@ -13,6 +13,8 @@ __all__ = ["rows_in_cell"]
 def rows_in_cell(job: TableJob, mask: int) -> int:
     """Return an upper bound of the rows of one unit in a cell that sums over the dimensions in `mask`."""
     base = job.tables[0]
+    if not base.row_keys:
+        return base.max_rows_per_unit
     most = 1
     for key in base.row_keys:
         left = _values_left(job, key, mask)

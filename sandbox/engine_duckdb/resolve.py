@@ -33,7 +33,15 @@ from yingbi.canonical import digest_json
 from yingbi.errors import ErrorCode, InvalidRequestError, NotFoundError
 from yingbi.plan.model import Column, Condition, JoinKind, RegressionQuestion, Scalar, Source, TableQuestion
 
-__all__ = ["NAME_PATTERN", "Resolver", "resolve_atoms", "resolve_regression", "resolve_rules", "resolve_table"]
+__all__ = [
+    "NAME_PATTERN",
+    "Contribution",
+    "Resolver",
+    "resolve_atoms",
+    "resolve_regression",
+    "resolve_rules",
+    "resolve_table",
+]
 
 NAME_PATTERN: Final = re.compile(r"[a-z][a-z0-9_]{0,62}")
 _SMALL: Final = 3_037_000_499
@@ -119,6 +127,18 @@ class Resolver:
         return None if edges is None else tuple(_stored(item, edge) for edge in edges)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contribution:
+    """What rows contribute to: a column of their own data set, or counts; and sets of atoms (none: each atom).
+
+    `least`: a number a set: units whose total over all the data set is smaller are left out.
+    """
+
+    subject: Column | None
+    sets: tuple[tuple[int, ...], ...] = ()
+    least: tuple[str, ...] = ()
+
+
 def resolve_rules(rules: DisclosureRules) -> JobRules:
     """Return the parameters that say where exact figures are needed."""
     numerator, denominator = rules.dominance_share.as_integer_ratio()
@@ -177,8 +197,9 @@ def resolve_atoms(
     *,
     cap: int,
     measure: Measure | None = None,
+    contribution: Contribution | None = None,
 ) -> tuple[AtomsJob, Resolver]:
-    """Return the job that forms atoms, or with `measure` totals them, and the tables that it reads.
+    """Return the job that forms atoms, or with `measure` totals them, or finds a `contribution`, and its tables.
 
     Raises:
         NotFoundError: no such data set or version.
@@ -190,6 +211,7 @@ def resolve_atoms(
     keys = list(dict.fromkeys(keys))
     keys += _looked_up(measure, {name for name, _ in keys}, catalogue)
     resolver = Resolver(tables=tuple(_table(name, version, catalogue) for name, version in keys))
+    subject = None if contribution is None else contribution.subject
     job = AtomsJob(
         tables=tuple(_job_table(*table, None) for table in resolver.tables),
         versions=tuple(range(own)),
@@ -197,6 +219,10 @@ def resolve_atoms(
         facets=tuple(_facet(facet, resolver) for facet in facets),
         cap=cap,
         measure=None if measure is None else resolver.measure(measure),
+        is_contribution=contribution is not None,
+        subject=None if subject is None else resolver.column(subject, table=0),
+        sets=() if contribution is None else contribution.sets,
+        least=() if contribution is None else contribution.least,
     )
     return job, resolver
 

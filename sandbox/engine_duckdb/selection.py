@@ -144,7 +144,7 @@ class Selection:
 
     def _bound(self, column: JobColumn, measure: JobMeasure) -> str:
         if self._is_narrow:
-            return self._figure("max", magnitude_sql(column), measure.where, Fold.MAX, is_wide=False)
+            return self._figure("max", _magnitude_sql(column), measure.where, Fold.MAX, is_wide=False)
         return self._figure("max", total_column_sql(column), measure.where, Fold.MAX)
 
     def _figure(
@@ -163,7 +163,7 @@ class Selection:
         return name
 
 
-def magnitude_sql(column: JobColumn) -> str:
+def _magnitude_sql(column: JobColumn) -> str:
     """Return the absolute value of a number; of one that is declared never to be negative, itself."""
     return column_sql(column) if column.is_non_negative else f"abs({column_sql(column)})"
 

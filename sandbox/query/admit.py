@@ -9,7 +9,7 @@ from dataclasses import InitVar, dataclass
 from decimal import Decimal
 from fractions import Fraction
 from math import prod
-from typing import Final
+from typing import Final, NoReturn
 
 from policies.decision import Decision, Reason
 from policies.disclosure import DisclosureRules
@@ -97,6 +97,13 @@ class Admitted:
     def __post_init__(self, seal: object) -> None:
         if seal is not _SEAL:
             raise RefusedError(ErrorCode.JOB_REFUSED, "only admission admits a question")
+
+    # SECURITY: neither a copy nor a pickle passes `__post_init__`; what was admitted is not changed on the way.
+    def __reduce__(self) -> NoReturn:
+        raise RefusedError(ErrorCode.JOB_REFUSED, "what was admitted is neither copied nor stored")
+
+    def __setstate__(self, state: object) -> NoReturn:
+        raise RefusedError(ErrorCode.JOB_REFUSED, "what was admitted is neither copied nor stored")
 
     @property
     def question(self) -> Question:

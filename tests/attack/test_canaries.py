@@ -204,6 +204,11 @@ QUESTIONS: Final = (
     f"select {REMARK} {FROM}",
     "select * from read_parquet('rows.parquet')",
 )
+MODELS: Final[tuple[tuple[str, str, list[JsonValue]], ...]] = (
+    ("linear", "tax", ["revenue"]),
+    ("linear", "tax", ["industry", "revenue"]),
+    ("logistic", "defaulted", ["street", "tax"]),
+)
 REGRESSIONS: Final[tuple[JsonValue, ...]] = tuple(
     {
         "v": 1,
@@ -215,11 +220,7 @@ REGRESSIONS: Final[tuple[JsonValue, ...]] = tuple(
             "source": {"dataset": "lab/canaries"},
         },
     }
-    for family, target, features in (
-        ("linear", "tax", ["revenue"]),
-        ("linear", "tax", ["industry", "revenue"]),
-        ("logistic", "defaulted", ["street", "tax"]),
-    )
+    for family, target, features in MODELS
 )
 
 
@@ -348,11 +349,11 @@ def test_nothing_that_the_command_line_says_holds_a_canary(node: Path, caplog: p
     with watched(caplog) as seen:
         for sql in QUESTIONS[::4]:
             mine = Seen()
-            for words in (("explain",), ("ask", "--json"), ("ask",)):
+            for words in (["explain"], ["ask", "--json"], ["ask"]):
                 see_done(mine, run("node", words[0], sql, *who, *words[1:]))
             # The smallest grant that would be enough names the literal that the partner wrote.
             assert hits(mine, own=[sql]) == [], sql
-        for words in (("questions",), ("questions", "--json"), ("held", "list"), ("held", "list", "--json")):
+        for words in (["questions"], ["questions", "--json"], ["held", "list"], ["held", "list", "--json"]):
             see_done(seen, run("node", *words, "--node", node))
         see_done(seen, run("catalog", "show", "lab/canaries", "--node", node, "--json"))
         see_done(seen, run("data", "versions", "lab/canaries", "--node", node, "--json"))

@@ -112,9 +112,15 @@ def fit_and_table(world: World) -> Number:
     return less(found["intercept"] * int((world.truth.place == "p0").sum()), table)
 
 
+def level_of_a_giant(world: World) -> Number:
+    """The mean of the giant's place, times its firms, is nearly the giant."""
+    found = terms(world.model(regression("tax", ("place",), {"place": ("p0", "p1", "p2")})))
+    return (found["intercept"] + found["place=p1"]) * int((world.truth.place == "p1").sum())
+
+
 def late_firms(world: World) -> np.ndarray:
-    """Return capital and lateness of the twelve firms of p0 and B; capital is public, lateness is what is wanted."""
-    chosen = world.truth[(world.truth.place == "p0") & (world.truth.industry == "B")]
+    """Return capital and lateness of the fifteen firms of p4 and A; capital is public, lateness is what is wanted."""
+    chosen = world.truth[(world.truth.place == "p4") & (world.truth.industry == "A")]
     return np.array([chosen.capital, chosen.late], dtype=np.int64)
 
 
@@ -128,7 +134,7 @@ def subsets(size: int) -> np.ndarray:
 
 def fitted_knapsack(world: World) -> Number:
     """A logistic model says how many are late, and the sum of their (public) capital: one subset has that sum."""
-    where = {"place": ("p0",), "industry": ("B",)}
+    where = {"place": ("p4",), "industry": ("A",)}
     found = terms(world.model(regression("late", ("capital",), where, Family.LOGISTIC)))
     capital = late_firms(world)[0]
     chance = 1 / (1 + np.exp(-(float(found["intercept"]) + float(found["capital"]) * capital)))
@@ -143,7 +149,7 @@ def fitted_knapsack(world: World) -> Number:
 
 def public_knapsack(world: World) -> Number:
     """The sum of what everybody knows over those who are late: one subset has it."""
-    total = world.one("select sum(capital) from lab.register where late and place = 'p0' and industry = 'B'")
+    total = world.one("select sum(capital) from lab.register where late and place = 'p4' and industry = 'A'")
     if total is None:
         return None
     capital = late_firms(world)[0]
@@ -175,8 +181,27 @@ def everybody_on_the_list(world: World) -> Number:
         "select place, industry, count(*) from lab.register r join lab.sanctions s using (uscc) group by 1, 2"
     )
     listed = cells.get(("B", "p4"), [None])[0]
-    known = int(((world.truth.place == "p4") & (world.truth.industry == "B")).sum())
-    return listed if listed == known else None
+    return listed if listed == size_of_b(world) else None
+
+
+# --- differences of many units ----------------------------------------------------------------------------------------
+
+
+def difference_that_is_a_giant(world: World) -> Number:
+    """Sixty firms of p1, never asked for: everybody, less everybody elsewhere; the giant is nearly all of it."""
+    elsewhere = value(world, "select sum(tax) from lab.register where place != 'p1'", partner=SECOND)
+    return less(value(world, "select sum(tax) from lab.register"), elsewhere)
+
+
+def difference_that_is_of_one_class(world: World) -> Number:
+    """As many of p4 and B have a fine as there are, never asked for: p4, less p4 without B."""
+    ask = "select count(*) filter (where fine is not null) from lab.register where place = 'p4'"
+    found = less(value(world, ask), value(world, ask + " and industry in ('A', 'C')", partner=SECOND))
+    return found if found == size_of_b(world) else None
+
+
+def size_of_b(world: World) -> int:
+    return int(((world.truth.place == "p4") & (world.truth.industry == "B")).sum())
 
 
 # --- quantiles --------------------------------------------------------------------------------------------------------
@@ -263,14 +288,13 @@ CASES = {
     "regression: a saturated level": Case(saturated_level, tax_of(0), Decimal("0.001"), Build.NO_RULES),
     "regression: with and without one": Case(fit_without_one, tax_of(0), Decimal("0.001")),
     "regression: a code is a table": Case(fit_and_table, tax_of(0), Decimal("0.001")),
+    "regression: a giant's level": Case(level_of_a_giant, tax_of(1), Decimal("0.1")),
     "regression: a knapsack": Case(fitted_knapsack, late_subset, control=Build.NO_RULES),
     "public numbers: a knapsack": Case(public_knapsack, late_subset, control=Build.NO_RULES),
     "membership: a public column of a list": Case(list_by_public_column, listed_young, control=Build.NO_RULES),
-    "membership: everybody is on the list": Case(
-        everybody_on_the_list,
-        lambda world: len(world.truth.query("place == 'p4' and industry == 'B'")),
-        control=Build.NO_RULES,
-    ),
+    "membership: everybody is on the list": Case(everybody_on_the_list, size_of_b, control=Build.NO_RULES),
+    "a difference that a giant dominates": Case(difference_that_is_a_giant, tax_of(1), Decimal("0.1")),
+    "a difference of one class": Case(difference_that_is_of_one_class, size_of_b),
     "quantiles next to the end": Case(near_the_end, tax_of(0), Decimal("0.1"), Build.NO_RULES),
     "quantiles of two populations": Case(bisected, lambda _: 1, control=Build.NO_RULES),
     "having: a suppressed value halved": Case(bisected_by_having, place_total, Decimal("0.1"), Build.NO_RULES),
@@ -320,6 +344,13 @@ def test_an_attack_fails(name: str, published: dict[str, Path], tmp_path: Path) 
 def test_an_attack_succeeds_where_the_gate_is_off(name: str, published: dict[str, Path], tmp_path: Path) -> None:
     belief, truth = believed(CASES[name], published, tmp_path, CASES[name].control)
     assert is_right(belief, truth, CASES[name].within), (belief, truth)
+
+
+def test_an_ordinary_model_of_a_code_comes_out(node: Path) -> None:
+    """The tables that a model gives away hold back no more than they would as tables."""
+    with open_second_world(node, Build.PRODUCT) as world:
+        found = terms(world.model(regression("tax", ("place", "founded"), {"place": ("p0", "p2", "p3", "p4")})))
+    assert set(found) == {"intercept", "founded", "place=p2", "place=p3", "place=p4"}
 
 
 # --- what cannot be expressed -----------------------------------------------------------------------------------------

@@ -384,7 +384,7 @@ def test_the_tour_can_be_pasted(tmp_path: Path, environment: dict[str, str], fre
         finally:
             os.killpg(process.pid, signal.SIGKILL) if process.poll() is None else None
     said = re.findall(r"^(?:LOG-SIGNED ONLY|VERIFIED|INVALID)\b|exit code \d+", output, re.MULTILINE)
-    assert said == ["LOG-SIGNED ONLY", "exit code 2", "VERIFIED", "exit code 0", "INVALID", "exit code 1"], (
-        output + errors
-    )
+    verdicts = ["LOG-SIGNED ONLY", "exit code 2", "VERIFIED", "exit code 0", "INVALID", "exit code 1"]
+    assert said == ["exit code 77", *verdicts], output + errors
+    assert "would be enough: grant aggregate of column `revenue`" in output
     assert "error:" not in errors

@@ -3,7 +3,10 @@
 import csv
 import json
 import os
+import re
 import stat
+import subprocess
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,11 +20,12 @@ from yingbi.cli.text import load_catalogue
 
 TAX = "tax/annual_filings"
 FIRMS = "market/enterprises"
-BY_STREET = "select street, avg(revenue), count(*) from tax.annual_filings where year = '2025' group by street"
+BY_STREET = "select street, avg(tax_paid), count(*) from tax.annual_filings where year = '2025' group by street"
 TOO_SMALL = (
-    "select size, sum(revenue) from tax.annual_filings where year = '2025' and street = '福保街道' group by size"
+    "select size, sum(tax_paid) from tax.annual_filings "
+    "where year = '2025' and street = '福保街道' and size in ('large', 'medium') group by size"
 )
-NOT_GRANTED = "select street, sum(tax_paid) from tax.annual_filings group by street"
+NOT_GRANTED = "select street, sum(revenue) from tax.annual_filings group by street"
 
 AGREEMENT = """\
 agreement: agr-tax-research-2026
@@ -40,7 +44,7 @@ datasets:
       year: [filter, group]
       street: [filter, group]
       size: [filter, group]
-      revenue: [aggregate]
+      tax_paid: [aggregate]
 operations: [aggregate]
 disclosure: {min_entities: 10}
 limits: {jobs: 500, jobs_per_day: 50, filter_values: declared}
@@ -212,13 +216,13 @@ def test_catalog_suggest_and_confirm_go_before_publishing(place: Place, declared
     found = run("catalog", "suggest", TAX, *declared.node, "--json").ok().json
     assert [(row["item"], row["detector"]) for row in found] == [("uscc", "uscc")]
     lower = run(
-        "catalog", "confirm", TAX, "--grade", "revenue=general-1", "--by", "person:li-si", *declared.node, "--json"
+        "catalog", "confirm", TAX, "--grade", "tax_paid=general-1", "--by", "person:li-si", *declared.node, "--json"
     )
     assert lower.code in (65, 77), "going below takes a reason and a second person"
     states = run("catalog", "confirm", TAX, "--all", "--by", "person:li-si", *declared.node, "--json").ok().json
     assert {row["state"] for row in states} == {"confirmed"}
     run("data", "publish", TAX, source, *declared.node).ok()
-    assert run("catalog", "confirm", TAX, "--grade", "revenue", "--by", "person:li-si", *declared.node).code == 64
+    assert run("catalog", "confirm", TAX, "--grade", "tax_paid", "--by", "person:li-si", *declared.node).code == 64
 
 
 def test_catalog_withdraw_takes_a_data_set_away_for_good(declared: Place) -> None:
@@ -230,10 +234,10 @@ def test_catalog_withdraw_takes_a_data_set_away_for_good(declared: Place) -> Non
 
 
 def test_catalog_negative_show_set_and_check_rule_columns_out(place: Place, declared: Place) -> None:
-    rules = [{"kind": "name", "pattern": "revenue", "reason": "agreed with the chamber"}]
+    rules = [{"kind": "name", "pattern": "tax_paid", "reason": "agreed with the chamber"}]
     (declared / "rules.json").write_text(json.dumps(rules), encoding="utf-8")
     hits = run("catalog", "negative", "set", declared / "rules.json", "--by", "person:li-si", *declared.node, "--json")
-    assert [row["item"] for row in hits.ok().json] == ["revenue"]
+    assert [row["item"] for row in hits.ok().json] == ["tax_paid"]
     assert run("catalog", "negative", "show", *declared.node, "--json").ok().json == rules
     assert run("catalog", "negative", "check", *declared.node, "--json").ok().json == hits.json
     run("catalog", "confirm", TAX, "--all", "--by", "person:li-si", *declared.node).ok()
@@ -315,18 +319,18 @@ def test_data_twin_has_the_shape_and_nothing_of_the_data(place: Place, tmp_path:
 def test_agreement_check_lists_every_problem_with_its_place(place: Place, tmp_path: Path) -> None:
     assert "sha256:" in run("agreement", "check", place / "agreement.yaml", *place.node).ok().out
     wrong = tmp_path / "wrong.yaml"
-    text = AGREEMENT.replace("revenue:", "revenu:").replace("jobs: 500, ", "").replace("OUTPUT", "automatic")
+    text = AGREEMENT.replace("tax_paid:", "tax_pad:").replace("jobs: 500, ", "").replace("OUTPUT", "automatic")
     wrong.write_text(text.replace("jobs_per_day: 50", "jobs: 500, jobs_per_day: 50"), encoding="utf-8")
     done = run("agreement", "check", wrong, *place.node, "--json")
     assert done.code == 65
     (problem,) = done.json["problems"]
-    assert (problem["line"], "revenu" in problem["path"]) == (17, True)
+    assert (problem["line"], "tax_pad" in problem["path"]) == (17, True)
     wrong.write_text("agreement: [", encoding="utf-8")
     assert run("agreement", "check", wrong, "--json").code == 65
 
 
 def test_agreement_explain_says_what_would_be_enough(place: Place, tmp_path: Path) -> None:
-    use = {"dataset": TAX, "column": "tax_paid", "use": "aggregate", "clause": "aggregates[0]", "function": "sum"}
+    use = {"dataset": TAX, "column": "revenue", "use": "aggregate", "clause": "aggregates[0]", "function": "sum"}
     request = {
         "assignee": "partner:bank-a",
         "purpose": "research.aggregate",
@@ -340,9 +344,9 @@ def test_agreement_explain_says_what_would_be_enough(place: Place, tmp_path: Pat
     asked = ("agreement", "explain", path, "--agreement", place / "agreement.yaml", *place.node)
     done = run(*asked, "--json")
     assert (done.code, done.json["outcome"]) == (77, "refuse")
-    assert done.json["reasons"][0]["grant"]["column"] == "tax_paid"
+    assert done.json["reasons"][0]["grant"]["column"] == "revenue"
     assert "would be enough" in run(*asked).out
-    path.write_text(json.dumps(request | {"uses": [use | {"column": "revenue"}]}), encoding="utf-8")
+    path.write_text(json.dumps(request | {"uses": [use | {"column": "tax_paid"}]}), encoding="utf-8")
     assert run(*asked, "--json").ok().json["outcome"] == "permit"
     path.write_text(json.dumps(request | {"more": 1}), encoding="utf-8")
     assert run(*asked).code == 65
@@ -351,11 +355,13 @@ def test_agreement_explain_says_what_would_be_enough(place: Place, tmp_path: Pat
 def test_agreement_diff_says_what_is_newly_allowed(place: Place, tmp_path: Path) -> None:
     after = tmp_path / "after.yaml"
     text = (place / "agreement.yaml").read_text("utf-8").replace("version: 1", "version: 2")
-    after.write_text(text.replace("revenue: [aggregate]", "revenue: [aggregate]\n      tax_paid: [aggregate]"), "utf-8")
+    after.write_text(
+        text.replace("tax_paid: [aggregate]", "tax_paid: [aggregate]\n      revenue: [aggregate]"), "utf-8"
+    )
     done = run("agreement", "diff", place / "agreement.yaml", after, "--json").ok()
     effects = {change["path"]: change["effect"] for change in done.json["changes"]}
-    assert any("tax_paid" in path and "allow" in effect for path, effect in effects.items()), effects
-    assert "tax_paid" in run("agreement", "diff", place / "agreement.yaml", after).ok().out
+    assert any("revenue" in path and "allow" in effect for path, effect in effects.items()), effects
+    assert "revenue" in run("agreement", "diff", place / "agreement.yaml", after).ok().out
 
 
 def test_agreement_odrl_and_digest_name_the_same_terms(place: Place, tmp_path: Path) -> None:
@@ -412,7 +418,7 @@ def test_node_ask_releases_what_plain_sql_says(place: Place) -> None:
     assert done.json["outcome"] == "released"
     got = {row[0]: row[1:] for row in done.json["result"]["rows"]}
     plain = truth(
-        place, "select street, sum(revenue), count(revenue), count(*) from FILE where year = '2025' group by street"
+        place, "select street, sum(tax_paid), count(tax_paid), count(*) from FILE where year = '2025' group by street"
     )
     assert set(got) == {row[0] for row in plain}
     for street, total, present, rows in plain:
@@ -466,12 +472,12 @@ def test_node_ask_refuses_with_reasons_and_the_smallest_grant(place: Place) -> N
     assert grant == {
         "agreement": "agr-tax-research-2026",
         "dataset": TAX,
-        "column": "tax_paid",
+        "column": "revenue",
         "use": "aggregate",
         "function": "sum",
     }
     shown = place.ask(NOT_GRANTED)
-    assert "would be enough: grant aggregate of column `tax_paid`" in shown.out
+    assert "would be enough: grant aggregate of column `revenue`" in shown.out
     stranger = run("node", "ask", BY_STREET, *place.asker()[:4], "--partner", "partner:bank-b", "--purpose", "x")
     assert (stranger.code, "agr-tax" in stranger.out) == (77, False), "nothing of agreements with others"
 
@@ -500,7 +506,7 @@ def test_node_ask_holds_with_remedies_and_node_held_list_show_and_reject_decide(
     assert (done.code, done.json["outcome"]) == (77, "held")
     assert {"coarser-level", "fewer-dimensions"} <= set(done.json["remedies"])
     output = done.json["output"]
-    values = [str(int(row[0])) for row in truth(place, "select revenue from FILE where street = '福保街道'") if row[0]]
+    values = [str(int(row[0])) for row in truth(place, "select tax_paid from FILE where street = '福保街道'") if row[0]]
     assert not [value for value in values if len(value) > 5 and value in done.out + done.err]
     listed = run("node", "held", "list", *place.node, "--json").ok().json
     assert output in {row["output"] for row in listed}
@@ -533,7 +539,7 @@ def test_node_held_approve_takes_two_people_where_the_output_is_checked(place: P
 
 
 REVIEWED: Sequence[str] = (
-    "select size, street, sum(revenue) from tax.annual_filings where year = '2025' group by size, street",
+    "select size, street, sum(tax_paid) from tax.annual_filings where year = '2025' group by size, street",
     TOO_SMALL,
 )
 
@@ -551,29 +557,46 @@ def test_node_questions_tells_how_each_ended(place: Place) -> None:
 # --- everything -------------------------------------------------------------------------------------------------------
 
 
-def test_node_ask_in_the_real_cage_and_in_chinese(place: Place, tmp_path: Path) -> None:
-    env = {"YINGBI_LANG": "zh", "YINGBI_NODE": str(tmp_path / "node"), "COLUMNS": "160", "OPENBLAS_NUM_THREADS": "1"}
-    district = place / "district"
-    spawn("node", "init", "node:futian-lab", "--owner", "unit:futian-bureau", env=env).ok()
-    spawn("catalog", "import", district / "catalogue.csv", "--by", "person:li-si", env=env).ok()
-    confirmed = spawn("catalog", "confirm", TAX, "--all", "--by", "person:li-si", env=env).ok()
-    spawn("data", "publish", TAX, district / f"{TAX}.parquet", env=env).ok()
-    who = ("--agreement", place / "agreement.yaml", "--partner", "partner:bank-a", "--purpose", "research.aggregate")
-    done = spawn("node", "ask", BY_STREET, *who, env=env).ok()
+def test_node_ask_in_chinese_as_a_process_and_loud_where_nothing_isolates(place: Place) -> None:
+    env = {"YINGBI_LANG": "zh", "COLUMNS": "160", "OPENBLAS_NUM_THREADS": "1"}
     words = load_catalogue("zh")
-    assert words["catalog.items.title"] in confirmed.out
+    done = spawn("node", "ask", BY_STREET, *place.asker(), env=env)
+    assert (done.code, "WARNING" in done.err, "UNCAGED" in done.err) == (0, True, True), done.err
     assert words["released.title"] in done.out
     assert words["field.output"] in done.out
     assert "福田街道" in done.out
-    held = spawn("node", "ask", TOO_SMALL, *who, env=env)
-    assert (held.code, words["node.held.title"] in held.out) == (77, True)
+    held = spawn("node", "ask", TOO_SMALL, *place.asker(), env=env)
+    assert (held.code, words["node.held.why"] in held.out) == (77, True)
+    assert words["field.remedies"] in held.out
     assert words["node.ask.help"] in spawn("node", "ask", "--help", env=env).out
+    confirmed = run("catalog", "confirm", TAX, "--all", "--by", "person:li-si", *place.node, env=env).ok()
+    assert words["catalog.items.title"] in confirmed.out
 
 
-def test_node_ask_without_the_override_never_runs_outside_of_a_cage(place: Place, tmp_path: Path) -> None:
-    """The override is loud: it warns on standard error at every run, of a process as an operator starts it."""
-    env = {"YINGBI_LANG": "en", "OPENBLAS_NUM_THREADS": "1"}
-    done = spawn("node", "ask", BY_STREET, *place.asker(), env=env)
-    assert done.code == 0
-    assert "WARNING" in done.err
-    assert os.environ.get("YINGBI_NODE") is None
+# --- the tour ---------------------------------------------------------------------------------------------------------
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def test_the_tour_of_the_gate_can_be_pasted(tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "tour.md").read_text("utf-8")
+    script = "\n".join(re.findall(r"^```sh\n(.*?)^```$", page, re.MULTILINE | re.DOTALL))
+    program = tmp_path / "bin" / "yingbi"
+    program.parent.mkdir()
+    program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m yingbi "$@"\n', encoding="utf-8")
+    program.chmod(0o755)
+    (program.parent / "python3").symlink_to(sys.executable)
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("YINGBI_")}
+    path = f"{program.parent}:{os.environ.get('PATH', os.defpath)}"
+    own = {"PATH": path, "PYTHONPATH": str(ROOT), "YINGBI_LANG": "en", "COLUMNS": "120", "OPENBLAS_NUM_THREADS": "1"}
+    done = subprocess.run(
+        ["bash", "-c", script], cwd=tmp_path, env=kept | own, capture_output=True, text=True, timeout=300, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, ""), done.stdout + done.stderr
+    assert re.findall(r"exit code \d+", done.stdout) == ["exit code 77", "exit code 77"]
+    for said in ("福田街道", "would be enough: grant aggregate of column `revenue`", "threshold.cell", "rejected"):
+        assert said in done.stdout, said
+    assert "NOT REFUSED" not in done.stdout
+    states = [row["state"] for row in run("node", "questions", "--node", tmp_path / "gate/node", "--json").json]
+    assert states == ["released", "refused", "rejected"]
+    assert json.loads((tmp_path / "gate" / "result.json").read_bytes())["kind"] == "table"

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from policies.disclosure import DisclosureRules
 from sandbox.candidate import MeasureValues
 from sandbox.catalog.model import Catalogue, DataItem, Dataset, DatasetVersion, ItemRole, ItemType, Visibility
-from sandbox.disclosure.atoms import ABSENT, AtomTable, Facet
+from sandbox.disclosure.atoms import ABSENT, AtomTable, Contributions, Facet, Largest
 from sandbox.disclosure.history_gate import Proposal, ProposedMeasure
 from sandbox.operations.measure import Measure, MeasureKind
 from yingbi.events.fields import PrivacyUnit
@@ -154,13 +154,81 @@ class ArraySource:
             totals[place[tuple(code)]] += 0 if value is None else int(value)
         return tuple(totals)
 
+    def contributions(
+        self, table: AtomTable, dataset: str, version: int, secret: Sequence[Facet], subject: Column | None
+    ) -> Contributions:
+        atom, codes, labels, values, unit = self._entries(table, dataset, version, secret, subject)
+        whole = np.column_stack((atom, codes))
+        distinct, number = np.unique(whole, axis=0, return_inverse=True)
+        number = np.ravel(number)
+        told = np.array([value is not None for value in values])
+        size = np.array([0 if value is None else abs(int(value)) for value in values])
+        most = np.bincount(unit, weights=size) if subject is not None else np.full(int(unit.max()) + 1, np.inf)
+        if subject is None:
+            most[:] = np.bincount(unit).max()
+        bound = np.zeros(len(distinct))
+        np.maximum.at(bound, number, most[unit])
+        return Contributions(
+            atom=distinct[:, 0].astype(np.int64),
+            codes=distinct[:, 1:].astype(np.int32),
+            labels=labels,
+            rows=np.bincount(number[told], minlength=len(distinct)).astype(np.int64),
+            absolute=np.bincount(number, weights=size, minlength=len(distinct)).astype(np.float64),
+            bound=bound,
+        )
+
+    def largest(
+        self,
+        table: AtomTable,
+        dataset: str,
+        version: int,
+        secret: Sequence[Facet],
+        subject: Column | None,
+        sets: Sequence[NDArray[np.int64]],
+        least: Sequence[int],
+    ) -> tuple[Largest, ...]:
+        atom, codes, _, values, unit = self._entries(table, dataset, version, secret, subject)
+        _, number = np.unique(np.column_stack((atom, codes)), axis=0, return_inverse=True)
+        found = []
+        whole: dict[int, int] = {}
+        for one, value in zip(unit.tolist(), values, strict=True):
+            whole[one] = whole.get(one, 0) + abs(int(value or 0))
+        for members, smallest in zip(sets, least, strict=True):
+            totals: dict[int, int] = {}
+            for row in np.flatnonzero(np.isin(np.ravel(number), members)).tolist():
+                if values[row] is not None and whole[int(unit[row])] >= smallest:
+                    totals[int(unit[row])] = totals.get(int(unit[row]), 0) + abs(int(values[row] or 0))
+            sizes = [*sorted(totals.values(), reverse=True), 0, 0]
+            found.append(Largest(units=len(totals), absolute=sum(sizes), largest=sizes[0], second=sizes[1]))
+        return tuple(found)
+
+    def _entries(
+        self, table: AtomTable, dataset: str, version: int, secret: Sequence[Facet], subject: Column | None
+    ) -> tuple[NDArray[np.int64], NDArray[np.int32], tuple[tuple[str, ...], ...], Sequence[Value], NDArray[np.int64]]:
+        """Return atom, confidential classes (with their labels), value and unit of each row of a version."""
+        data = self.data[dataset, version]
+        keys = np.stack((data.unit, data.row), axis=1)
+        public = [self._codes(one, dataset, keys, table)[0] for one in table.facets]
+        place = {tuple(one): number for number, one in enumerate(table.codes.tolist())}
+        atom = [place[tuple(one)] for one in np.column_stack([np.zeros((len(keys), 0), np.int32), *public]).tolist()]
+        hidden = [self._codes(one, dataset, keys, may_be_secret=True) for one in secret]
+        codes = np.column_stack([np.zeros((len(keys), 0), np.int32), *(one for one, _ in hidden)])
+        values: Sequence[Value] = ["1"] * len(keys) if subject is None else list(data.columns[subject.name])
+        return np.array(atom), codes, tuple(labels for _, labels in hidden), values, data.unit
+
     def _universe(self, dataset: str, versions: Sequence[int]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         parts = [np.stack((one.unit, one.row), axis=1) for one in (self.data[dataset, v] for v in versions)]
         keys = np.unique(np.concatenate(parts), axis=0)
         return keys, keys[:, 0]
 
     def _codes(
-        self, facet: Facet, dataset: str, keys: NDArray[np.int64], known: AtomTable | None = None
+        self,
+        facet: Facet,
+        dataset: str,
+        keys: NDArray[np.int64],
+        known: AtomTable | None = None,
+        *,
+        may_be_secret: bool = False,
     ) -> tuple[NDArray[np.int32], tuple[str, ...]]:
         data = self.data[facet.column.dataset, facet.version]
         is_same = facet.column.dataset == dataset
@@ -176,7 +244,8 @@ class ArraySource:
             return np.where(hit, 0, ABSENT).astype(np.int32), ()
         item = self.catalogue.datasets[facet.column.dataset].item(facet.column.name)
         assert item is not None
-        assert item.visibility is Visibility.PUBLIC, "history must never split atoms by a confidential column"
+        is_public = item.visibility is Visibility.PUBLIC
+        assert is_public or may_be_secret, "history must never split atoms by a confidential column"
         values = data.columns[facet.column.name]
         if facet.edges is not None:
             edges = [_point(item, one) for one in facet.edges]

@@ -72,9 +72,8 @@ def register() -> pd.DataFrame:
     return frame
 
 
-def sanctions() -> pd.DataFrame:
-    """Return who is on the list."""
-    firms = register()
+def sanctions(firms: pd.DataFrame) -> pd.DataFrame:
+    """Return the list: those of the firms that are on it."""
     listed = firms[firms.sanctioned]
     return pd.DataFrame(
         {
@@ -94,7 +93,7 @@ def new_second_world(folder: Path, change: Callable[[pd.DataFrame], pd.DataFrame
     before = firms.assign(paid=firms.paid.where(firms.number != 12))
     publish_table(home, _register_dataset(), _write(folder / "register.parquet", before))
     publish_table(home, _register_dataset(), _write(folder / "register2.parquet", firms))
-    publish_table(home, _sanctions_dataset(), _write(folder / "sanctions.parquet", sanctions()))
+    publish_table(home, _sanctions_dataset(), _write(folder / "sanctions.parquet", sanctions(firms)))
     home.close()
     return folder / "node"
 
@@ -111,7 +110,7 @@ def open_second_world(node: Path, build: Build, *, rounding: int | None = None) 
         for target, replacement in _RULES.items() if build is Build.NO_RULES else ():
             stack.enter_context(patch(target, replacement))
         gate = stack.enter_context(open_gate(home, list(_agreements(rounding)), cage=InProcessCage(), history=history))
-        yield World(gate=gate, truth=firms.set_index("number"), filings=sanctions(), home=home)
+        yield World(gate=gate, truth=firms.set_index("number"), filings=sanctions(firms), home=home)
     home.close()
 
 

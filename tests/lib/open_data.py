@@ -66,7 +66,9 @@ def small_loans() -> OpenData:
             _unit("loan"),
             _code("state", sorted(frame.state.unique())),
             _code("sector", sorted(frame.sector.unique())),
-            _number("fiscal_year", bounds=(1960, 2020), visibility=Visibility.PUBLIC),
+            _number(
+                "fiscal_year", bounds=(1960, 2020), edges=("1990", "2000", "2005", "2010"), visibility=Visibility.PUBLIC
+            ),
             _code("area", ("unknown", "urban", "rural")),
             _number("term", bounds=(0, 600), edges=("12", "60", "120", "240")),
             _number("staff", bounds=(0, 10_000), edges=("1", "5", "10", "50", "250")),
@@ -109,7 +111,7 @@ def credit_cards() -> OpenData:
             _code("sex", ("female", "male")),
             _code("education", ("graduate", "university", "school", "other")),
             _code("marriage", ("married", "single", "other")),
-            _number("age", bounds=(18, 100), edges=("30", "40", "50", "60"), visibility=Visibility.PUBLIC),
+            _number("age", bounds=(18, 100), edges=("30", "40", "50", "60", "79"), visibility=Visibility.PUBLIC),
             _number("credit", bounds=(0, 1_000_000), edges=edges[1:]),
             _number("late", bounds=(-2, 9), edges=("0", "1", "2")),
             _number("bill", bounds=(-1_000_000, 2_000_000), edges=edges),

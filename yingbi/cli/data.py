@@ -86,6 +86,8 @@ def publish(
         "doubtful_units": done.doubtful_units,
     }
     title = t("data.publish.title") if done.is_new else t("data.publish.unchanged")
+    if not as_json:
+        del fields["is_new"]  # the title says it
     show_fields(title, fields, as_json=as_json)
 
 

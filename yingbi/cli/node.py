@@ -75,7 +75,9 @@ def check(node: NodeOption = Path(), as_json: JsonFlag = False) -> None:
         from sandbox.node.home import make_cage
     cage = make_cage(home.config, home.folder)
     report = check_cage(cage)
-    rows = [(name, report.started and name not in report.open) for name in report.tried]
+    rows: list[tuple[str, object]] = [(name, report.started and name not in report.open) for name in report.tried]
+    if not as_json:
+        rows = [(name, t("node.word.refused") if refused else t("node.word.open")) for name, refused in rows]
     show_rows(t("node.check.title"), ("attempt", "refused"), rows, as_json=as_json)
     require_cage(cage)
 
@@ -296,8 +298,13 @@ def _show_held(output: str, notice: Mapping[str, object], *, as_json: bool) -> N
         typer.echo(json.dumps({"outcome": "held", "output": output, **notice}))
     else:
         findings = notice.get("findings", [])
-        rows = [(one["risk"], one["rule"], one["dimension"], one["verdict"]) for one in findings]  # type: ignore[attr-defined]
-        show_rows(t("node.held.title"), ("risk", "rule", "dimension", "verdict"), rows, as_json=False)
+        # What passed is not why it is held: history passes what it could mend by holding back more.
+        rows = [
+            (one["risk"], one["rule"], one["dimension"], one["verdict"])
+            for one in findings  # type: ignore[attr-defined]
+            if one["verdict"] != "pass"
+        ]
+        show_rows(t("node.held.why"), ("risk", "rule", "dimension", "verdict"), rows, as_json=False)
         remedies = ", ".join(notice.get("remedies", []))  # type: ignore[arg-type]
         fields = {"output": output, "remedies": remedies or None}
         show_fields(t("node.held.title"), fields, as_json=False)

@@ -15,8 +15,6 @@ if TYPE_CHECKING:
 
 __all__ = ["show_result"]
 
-_SUPPRESSED = "·"
-
 
 def show_result(output: str, result: "ReleasedTable | ReleasedModel", *, out: Path | None, as_json: bool) -> None:
     """Show a result, or write it to a file in the form that its digest is over."""
@@ -43,7 +41,9 @@ def _show_table(output: str, table: "ReleasedTable") -> None:
     rows = []
     for row in table.rows:
         keys = [t("released.total") if total else key for key, total in zip(row.keys, row.totals, strict=True)]
-        values = [_SUPPRESSED if gone else value for value, gone in zip(row.values, row.suppressed, strict=True)]
+        values = [
+            t("released.suppressed") if gone else value for value, gone in zip(row.values, row.suppressed, strict=True)
+        ]
         cells = [*keys, *values]
         rows.append([cells[place] for place in places])
     show_table(t("released.table"), table.order, rows)

@@ -1,8 +1,9 @@
-"""One system of answers: is there another world, old answers and new, and which new cells must go (pure).
+"""One system of answers: is there another world, old answers and new, and which new cells must go.
 
-SECURITY: nothing here receives a confidential value. Input are questions, layouts, which cells came out or are held
-back, the catalogue's declarations, and atoms over public columns; so whoever knows these computes the same verdict.
-(That some cells are held back by dominance is itself a fact about values; see docs/history.md.)
+SECURITY: what is determined follows without a look at any confidential value: from questions, layouts, which cells
+came out or are held back, the catalogue's declarations, and atoms over public columns; so whoever knows these computes
+the same. Whether a determined set is a target can depend on values: as a small cell and a dominated cell do, who
+contributes to it counts (`contributing`; docs/history.md says what that costs).
 """
 
 from collections import Counter
@@ -15,66 +16,54 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sandbox.disclosure.atoms import AtomTable
+from sandbox.disclosure.history.contributing import Contributing, Verdicts
+from sandbox.disclosure.history.lanes import Basis, Lane, empty_basis
 from sandbox.disclosure.history.limits import HistoryLimits
-from sandbox.disclosure.history.partition import Cells, SecretFacet, Space, blocks_of
+from sandbox.disclosure.history.partition import Cells, SecretSet, Space, blocks_of
 from sandbox.disclosure.history.protection import Equations
+from sandbox.disclosure.history.revealing import Told, revealing_sets
 from sandbox.disclosure.history.store import Part
 from sandbox.disclosure.history.suppress import Choice, NewRows, Watch, choose
-from sandbox.disclosure.history.system import Rows, build_frame, empty_factor, extend, gram, rows_of
+from sandbox.disclosure.history.system import build_frame, joined, rows_of
 from sandbox.disclosure.history.targets import (
     AtomSet,
     Meeting,
     TargetKind,
     determined_sets,
-    free_blocks,
     meet,
     unit_atoms,
+    unit_pairs,
     widest,
 )
-from sandbox.disclosure.history.worlds import directions, project
+from sandbox.disclosure.history.worlds import are_determined, directions
 from yingbi.errors import ErrorCode, RefusedError
-from yingbi.plan.model import Column
 
-__all__ = ["Basis", "Checked", "MeetingName", "Terms", "check", "empty_basis"]
+__all__ = ["Checked", "MeetingName", "Terms", "check"]
 
 Bools = NDArray[np.bool_]
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-MeetingName = tuple[float, bytes, bytes]
+MeetingName = tuple[bytes, bytes]
 
-_CHUNK = 512
 _FEWEST_DIRECTIONS = 3
 _SPARE_DIRECTIONS = 2
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Basis:
-    """What is kept of the released rows: which of them are independent, their factor, and the classes it is over.
-
-    `seen` is how many released rows were looked at; `kept` are indices into them. Splitting atoms or adding
-    confidential columns leaves it good; other classes of a column do not.
-    """
-
-    seen: int
-    kept: Ints
-    lower: Floats
-    secret: tuple[tuple[Column, SecretFacet], ...] = ()
+_AT_ONCE = 4_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Terms:
-    """What a check is made under: threshold, K rows a unit, whether atom sizes are public in this system.
+    """What a check is made under: rules, K rows a unit, whether atom sizes are public in this system.
 
-    `meetings` is a cache, good for the very atoms that the check is over.
+    `meetings` is a cache, good for the very atoms that the check is over; `contributing` gives what the rules judge.
     """
 
-    min_units: int
-    rows_a_unit: int
+    verdicts: Verdicts
     is_centred: bool
     limits: HistoryLimits
     seed: int
-    meetings: dict[MeetingName, Meeting | None]
+    meetings: dict[MeetingName, Meeting]
+    contributing: Contributing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -97,11 +86,6 @@ class Checked:
     notes: dict[str, int]
 
 
-def empty_basis() -> Basis:
-    """Return the basis of no answers."""
-    return Basis(seen=0, kept=np.zeros(0, dtype=np.int64), lower=empty_factor())
-
-
 def check(
     space: Space,
     table: AtomTable,
@@ -115,28 +99,24 @@ def check(
     Raises:
         RefusedError: a stated bound is reached (`history-limit`).
     """
-    stage = _Stage(space, table, old, new, terms)
-    basis = stage.caught_up(basis)
-    rows = stage.new_rows(basis)
-    start, is_sound = stage.worlds(basis, rows, stage.candidates[:0], stage.start(terms.seed))
-    after, is_met = stage.worlds(basis, rows, stage.candidates, start)
-    watch, found = stage.determined(after, start)
+    stage = _Stage(space, table, old, new, basis, terms)
+    watch, found = stage.determined()
     choice = Choice(released=stage.candidates, rounds=0, is_enough=True)
     if len(watch):
         limits = terms.limits
         bounds = {"rounds": limits.rounds, "give_back": limits.give_back}
-        choice = choose(stage.frame, start, rows, stage.candidates, watch, **bounds)
+        choice = choose(stage.lane.frame, stage.starts(watch), stage.rows, stage.candidates, watch, **bounds)
         # An independent look: other directions, projected in one go onto the worlds of everything that stays released.
-        final, is_met = stage.worlds(basis, rows, choice.released, stage.start(terms.seed + 1))
-        is_met = is_met and not watch.determined(stage.frame, final).any()
+        _, after = stage.looked_at(watch, choice.released, terms.seed + 1)
+        stage.is_sound &= not after.any()
     return Checked(
         released=stage.released(choice.released),
         found=found,
         rounds=choice.rounds,
-        basis=basis,
-        grow=partial(stage.grown, basis, rows, choice.released),
-        equations=partial(stage.equations, basis, rows, choice.released),
-        is_proved=choice.is_enough and is_sound and is_met,
+        basis=stage.basis,
+        grow=partial(stage.grown, choice.released),
+        equations=partial(stage.equations, choice.released),
+        is_proved=choice.is_enough and stage.is_sound,
         notes=stage.notes(),
     )
 
@@ -150,112 +130,206 @@ class _Stage:
         table: AtomTable,
         old: Sequence[tuple[Cells, Part]],
         new: Sequence[tuple[Cells, Part]],
+        basis: Basis,
         terms: Terms,
     ) -> None:
-        self._terms, self._space, self._table = terms, space, table
-        self._secret = tuple(space.secret.items())
+        self._terms, self._secret = terms, tuple(space.secret.items())
         answers = [cells for cells, _ in (*old, *new)]
-        blocks = blocks_of(space, [one for cells in answers for one in cells.secret], terms.limits.blocks)
-        self.frame = build_frame(table.rows, blocks, answers, is_centred=terms.is_centred)
+        sets = [one for cells in answers for one in set(cells.secret)]
+        self._blocks = blocks_of(space, sets, terms.limits.sets, is_centred=terms.is_centred)
+        frame = build_frame(table.rows, self._blocks, answers)
         first = np.concatenate(([0], np.cumsum([len(cells.layers) for cells in answers]))).astype(int).tolist()
-        every = [rows_of(self.frame, cells, at) for cells, at in zip(answers, first, strict=False)]
+        every = [rows_of(frame, self._blocks, cells, at) for cells, at in zip(answers, first, strict=False)]
         self._old_layers = first[len(old)]
         self._new_parts = [part for _, part in new]
-        self.old = _joined([rows.take(part.released) for rows, (_, part) in zip(every, old, strict=False)])
-        self.new = _joined(every[len(old) :])
-        self._held = _joined([rows.take(part.held) for rows, (_, part) in zip(every, (*old, *new), strict=True)])
+        self._held = joined([rows.take(part.held) for rows, (_, part) in zip(every, (*old, *new), strict=True)])
+        self._held = self._held.take(self._held.scale > 0)
+        released = joined([rows.take(part.released) for rows, (_, part) in zip(every, old, strict=False)])
+        self.lane = Lane(frame=frame, old=released, new=joined(every[len(old) :]))
         asked = np.concatenate([part.released for part in self._new_parts])
-        self.candidates = np.flatnonzero(asked & (self.new.scale > 0))
-        self._empty = asked & (self.new.scale == 0)
-        self._units = unit_atoms(table.units, table.solo, terms.min_units)
-        self._count = max(_FEWEST_DIRECTIONS, widest(self.frame, self._units) + _SPARE_DIRECTIONS)
+        self.candidates = np.flatnonzero(asked & (self.lane.new.scale > 0))
+        self._empty = asked & (self.lane.new.scale == 0)
+        self._units = unit_atoms(table.units, table.solo, terms.verdicts.rules.min_units)
+        self._first = (np.zeros((0, 0, 0)), np.zeros((0, 0, 0)))
+        self.is_sound = True
+        self._directions = 0
         self._check_bounds()
+        self.basis = self.lane.caught_up(self._still_good(basis))
+        self.basis = replace(self.basis, secret=self._secret)
+        self._check_cells(self.basis)
+        self.rows: NewRows = self.lane.new_rows(self.basis)
 
-    def _check_bounds(self) -> None:
-        limits = self._terms.limits
-        variables = self.frame.atoms * len(self.frame.blocks.mu) * self._count
-        if variables > limits.variables:
-            raise _at_bound(f"at most {limits.variables} variables times directions")
-        if len(self.candidates) > limits.new_cells:
-            raise _at_bound(f"at most {limits.new_cells} cells in one answer")
-
-    def start(self, seed: int) -> Floats:
-        """Return random directions."""
-        return directions(self.frame, self._count, seed)
-
-    def caught_up(self, basis: Basis) -> Basis:
-        """Return the basis with all old rows looked at, begun again where classes of a column have changed."""
+    def _still_good(self, basis: Basis) -> Basis:
+        """Return the basis, begun again where classes of a column have changed."""
         known = dict(self._secret)
         if any(known.get(column) != facet for column, facet in basis.secret):
-            basis = empty_basis()
-        for begin in range(basis.seen, len(self.old), _CHUNK):
-            end = min(begin + _CHUNK, len(self.old))
-            chunk = self.old.take(np.arange(begin, end))
-            rows = self._against(basis, chunk)
-            kept, factor = rows.factor(np.flatnonzero(chunk.scale > 0))
-            basis = Basis(
-                seen=end, kept=np.concatenate((basis.kept, begin + kept)), lower=factor.merged(), secret=self._secret
-            )
-        return replace(basis, secret=self._secret)
+            return Basis(seen=0, kept=basis.kept[:0], lower=basis.lower[:0, :0], flat=basis.flat)
+        return basis
 
-    def new_rows(self, basis: Basis) -> NewRows:
-        """Return the new rows against the basis.
+    def _check_bounds(self) -> None:
+        if len(self.candidates) > self._terms.limits.new_cells:
+            raise _at_bound(f"at most {self._terms.limits.new_cells} cells in one answer")
+        self._check_directions(self.lane, _FEWEST_DIRECTIONS)
 
-        Raises:
-            RefusedError: more rows than the stated bound.
-        """
+    def _check_cells(self, basis: Basis) -> None:
         if len(basis.kept) + len(self.candidates) > self._terms.limits.cells:
             raise _at_bound(f"at most {self._terms.limits.cells} cells that bind")
-        return self._against(basis, self.new)
 
-    def _against(self, basis: Basis, new: Rows) -> NewRows:
-        old = self.old.take(basis.kept)
-        coupling, schur = extend(basis.lower, gram(self.frame, old, new), gram(self.frame, new, new))
-        return NewRows(old=old, lower=basis.lower, new=new, coupling=coupling, schur=schur)
+    def _check_directions(self, lane: Lane, count: int) -> None:
+        self._directions = max(self._directions, count)
+        if lane.frame.atoms * max(1, lane.frame.free) * count > self._terms.limits.variables:
+            raise _at_bound(f"at most {self._terms.limits.variables} variables times directions")
 
-    def worlds(self, basis: Basis, rows: NewRows, released: Ints, start: Floats) -> tuple[Floats, bool]:
-        """Project directions onto the worlds of all old rows and the released new ones."""
-        kept, factor = rows.factor(released)
-        everything = _joined([self.old, self.new.take(released)])
-        index = np.concatenate((basis.kept, len(self.old) + np.searchsorted(released, kept)))
-        worlds = project(self.frame, start, everything, index, factor)
-        return worlds.values, worlds.is_sound
+    # --- what is determined -------------------------------------------------------------------------------------------
 
-    def determined(self, after: Floats, before: Floats) -> tuple[Watch, dict[TargetKind, int]]:
+    def determined(self) -> tuple[Watch, dict[TargetKind, int]]:
         """Return the targets that all released rows determine and the old ones alone do not."""
-        if not free_blocks(self.frame) or not len(self.candidates):
+        frame = self.lane.frame
+        if not frame.free or not len(self.candidates):
             return Watch(sets=[], held=self._held.take(np.zeros(0, dtype=np.int64))), {}
-        small = float(self._terms.min_units * self._terms.rows_a_unit)
-        meetings = partial(self._meeting, small)
-        sets = list(_distinct(determined_sets(self.frame, after, self._units, self._pairs(), meetings)))
-        held = self._held.take(self._held.scale > 0)
-        every = Watch(sets=sets, held=held)
-        flags = every.determined(self.frame, after) & ~every.determined(self.frame, before)
-        watch = every.take(flags)
+        is_flat = frame.free == 1
+        least = widest(self._units) + _SPARE_DIRECTIONS
+        self._first = next(self._looks(least if is_flat else _FEWEST_DIRECTIONS, self._terms.seed, self.candidates))
+        flat = self._first[1] if is_flat else self._flat_worlds(least)
+        sets = self._named(flat)
+        if not is_flat:
+            sets += self._pairs_of(sets)
+        sets += self._revealing(flat)
+        every = Watch(sets=list(_distinct(sets)), held=self._held)
+        before, after = self.looked_at(every, self.candidates, self._terms.seed, use_first=True)
+        watch = every.take(after & ~before)
         found = Counter(one.kind for one in watch.sets)
         found[TargetKind.HELD_BACK] += len(watch.held)
         return watch, {kind: count for kind, count in sorted(found.items()) if count}
 
-    def _meeting(self, small: float, one: int, other: int) -> Meeting | None:
-        layers, known = self.frame.layers, self._terms.meetings
-        name = (small, layers[one].digest, layers[other].digest)
+    def starts(self, watch: Watch) -> Iterator[Floats]:
+        """Return directions that keep all old rows, a few at a time, enough to tell of all watched targets."""
+        return (before for before, _ in self._looks(self._needed(watch), self._terms.seed, None))
+
+    def looked_at(self, watch: Watch, released: Ints, seed: int, *, use_first: bool = False) -> tuple[Bools, Bools]:
+        """Tell which targets the old rows determine, and which the released new ones do with them."""
+        needed = self._needed(watch)
+        is_enough = use_first and self._first[0].shape[2] >= needed
+        looks = iter([self._first]) if is_enough else self._looks(needed, seed, released)
+        before: list[list[Floats]] = []
+        after: list[list[Floats]] = []
+        for one, other in looks:
+            before.append(watch.seen_by(self.lane.frame, one))
+            after.append(watch.seen_by(self.lane.frame, other))
+        return _flags(before), _flags(after)
+
+    def _needed(self, watch: Watch) -> int:
+        return max(_FEWEST_DIRECTIONS, watch.width(self.lane.frame) + _SPARE_DIRECTIONS)
+
+    def _looks(self, count: int, seed: int, released: Ints | None) -> Iterator[tuple[Floats, Floats]]:
+        """Return random directions that keep the old rows, and those that keep the released new ones too."""
+        frame = self.lane.frame
+        self._check_directions(self.lane, count)
+        width = max(_FEWEST_DIRECTIONS, _AT_ONCE // (frame.atoms * frame.free))
+        for turn, begin in enumerate(range(0, count, width)):
+            start = directions(frame, min(width, count - begin), (seed, turn))
+            before = self.lane.worlds(self.basis, self.rows, self.candidates[:0], start)
+            self.is_sound &= before.is_sound
+            if released is None:
+                yield before.values, before.values
+                continue
+            after = self.lane.worlds(self.basis, self.rows, released, before.values)
+            self.is_sound &= after.is_sound
+            yield before.values, after.values
+
+    def _flat_worlds(self, count: int) -> Floats:
+        """Return directions that keep every public part."""
+        lane = self.lane.flat(self._canonical())
+        known = self.basis.flat
+        flat = lane.caught_up(empty_basis() if known is None else known)
+        self.basis = replace(self.basis, flat=flat)
+        rows = lane.new_rows(flat)
+        self._check_directions(lane, count)
+        start = directions(lane.frame, count, (self._terms.seed, 0))
+        released = self.candidates[lane.new.scale[self.candidates] > 0]
+        worlds = lane.worlds(flat, rows, released, start)
+        self.is_sound &= worlds.is_sound
+        return worlds.values
+
+    def _named(self, flat: Floats) -> list[AtomSet]:
+        rules, most = self._terms.verdicts.rules, self._terms.verdicts.rows_a_unit
+        small = float(rules.min_units * most)
+        pairs = self._pairs()
+        pairs += list(islice(combinations(self._others(), 2), self._terms.limits.layer_pairs))
+        return list(determined_sets(self.lane.frame.flat(), flat, self._units, pairs, self._meeting, small))
+
+    def _pairs_of(self, found: Sequence[AtomSet]) -> list[AtomSet]:
+        """Return pairs of lone units of which each would be determined if all classes were one."""
+        alone = [one.atoms for one in found if one.kind is TargetKind.LONE_UNIT and not one.is_joint]
+        if not alone:
+            return []
+        lone = np.concatenate(alone)
+        by_set = np.einsum("kb,nbr->nkr", self._blocks.forms, self._first[1][lone])
+        pairs = unit_pairs(by_set / np.sqrt(self.lane.frame.rows[lone])[:, None, None], lone)
+        return [AtomSet(kind=TargetKind.PAIR, atoms=one, is_joint=True) for one in pairs]
+
+    def _revealing(self, flat: Floats) -> list[AtomSet]:
+        canonical = self._canonical()
+        every = joined([self.lane.old, self.lane.new.take(self.candidates)])
+        sets: dict[int, set[SecretSet]] = {layer: set() for layer in range(len(self.lane.frame.layers))}
+        names = list(self._blocks.number)
+        layer_of = np.searchsorted(self.lane.frame.offset, canonical[every.part], side="right") - 1
+        for layer, secret in set(zip(layer_of.tolist(), every.secret.tolist(), strict=True)):
+            sets[layer].add(names[secret])
+        told = Told(
+            frame=self.lane.frame,
+            blocks=self._blocks,
+            columns=[column for column, _ in self._secret],
+            before=self._first[0],
+            after=self._first[1],
+            flat=flat,
+            sets={layer: sorted(ones) for layer, ones in sets.items()},
+            released=frozenset(zip(canonical[every.part].tolist(), every.secret.tolist(), strict=True)),
+            canonical=canonical,
+            verdicts=self._terms.verdicts,
+            contributing=self._terms.contributing,
+            most=self._terms.limits.revealing,
+        )
+        pairs = [*self._pairs(), *((one, one) for one in self._fresh())]
+        return list(revealing_sets(told, pairs, self._meeting))
+
+    # --- layers -------------------------------------------------------------------------------------------------------
+
+    def _meeting(self, one: int, other: int) -> Meeting:
+        layers, known = self.lane.frame.layers, self._terms.meetings
+        name = (layers[one].digest, layers[other].digest)
         if name not in known:
-            made = meet(self.frame, one, other, small)
-            if len(known) * self.frame.atoms > self._terms.limits.meeting_atoms:
+            made = meet(self.lane.frame, one, other)
+            if len(known) * self.lane.frame.atoms > self._terms.limits.meeting_atoms:
                 known.clear()
             known[name] = made
         return known[name]
 
-    def _pairs(self) -> list[tuple[int, int]]:
-        """Return pairs of layers to intersect: all with a new one, and as many old ones as the bound allows."""
-        layers = self.frame.layers
+    def _first_layers(self) -> dict[bytes, int]:
         first: dict[bytes, int] = {}
-        for number, layer in enumerate(layers):
+        for number, layer in enumerate(self.lane.frame.layers):
             first.setdefault(layer.digest, number)
-        fresh = sorted({first[layer.digest] for layer in layers[self._old_layers :]})
-        others = sorted(set(first.values()) - set(fresh), reverse=True)
-        pairs = [(one, other) for one in fresh for other in others] + list(combinations(fresh, 2))
-        return pairs + list(islice(combinations(others, 2), self._terms.limits.layer_pairs))
+        return first
+
+    def _canonical(self) -> Ints:
+        """Return one name for each public part: the same split has the parts of the first layer that made it."""
+        frame, first = self.lane.frame, self._first_layers()
+        starts = [frame.offset[first[layer.digest]] + np.arange(layer.parts) for layer in frame.layers]
+        return np.concatenate([np.zeros(0, dtype=np.int64), *starts])
+
+    def _fresh(self) -> list[int]:
+        first = self._first_layers()
+        return sorted({first[layer.digest] for layer in self.lane.frame.layers[self._old_layers :]})
+
+    def _others(self) -> list[int]:
+        return sorted(set(self._first_layers().values()) - set(self._fresh()), reverse=True)
+
+    def _pairs(self) -> list[tuple[int, int]]:
+        """Return all pairs of layers with a new one among them."""
+        fresh = self._fresh()
+        return [(one, other) for one in fresh for other in self._others()] + list(combinations(fresh, 2))
+
+    # --- what comes out -----------------------------------------------------------------------------------------------
 
     def released(self, chosen: Ints) -> tuple[Bools, ...]:
         """Return which cells of each new part come out; empty ones do, they say nothing that is not public."""
@@ -264,60 +338,60 @@ class _Stage:
         ends = np.cumsum([len(part.released) for part in self._new_parts])
         return tuple(np.split(flags, ends[:-1]))
 
-    def grown(self, basis: Basis, rows: NewRows, chosen: Ints) -> Basis:
+    def grown(self, chosen: Ints) -> Basis:
         """Return the basis that holds the released new rows too, as the next check will count them."""
-        kept, factor = rows.factor(chosen)
+        kept, factor = self.rows.factor(chosen)
         flags = self._empty.copy()
         flags[chosen] = True
         place = np.cumsum(flags) - 1
-        return Basis(
-            seen=len(self.old) + int(flags.sum()),
-            kept=np.concatenate((basis.kept, len(self.old) + place[kept])),
+        old = len(self.lane.old)
+        return replace(
+            self.basis,
+            seen=old + int(flags.sum()),
+            kept=np.concatenate((self.basis.kept, old + place[kept])),
             lower=factor.merged(),
-            secret=self._secret,
         )
 
-    def equations(self, basis: Basis, rows: NewRows, chosen: Ints) -> Equations | None:
+    def equations(self, chosen: Ints) -> Equations | None:
         """Return released and newly held cells over atoms, where variables are atoms and something is held.
 
         At most `limits.proofs` held cells, those of fewest rows first.
         """
-        if len(self.frame.blocks.mu) > 1 or self.frame.is_centred:
+        frame, new = self.lane.frame, self.lane.new
+        if len(self._blocks.number) > 1 or self._terms.is_centred:
             return None
-        flags = np.concatenate([part.held for part in self._new_parts]) & (self.new.scale > 0)
+        flags = np.concatenate([part.held for part in self._new_parts]) & (new.scale > 0)
         held = np.flatnonzero(flags)
-        held = held[np.lexsort((held, -self.new.scale[held]))][: self._terms.limits.proofs]
+        held = held[np.lexsort((held, -new.scale[held]))][: self._terms.limits.proofs]
         if not len(held):
             return None
-        kept, _ = rows.factor(chosen)
-        parts = np.concatenate((self.old.part[basis.kept], self.new.part[kept]))
-        sums = self.frame.of_atom.T.tocsr()
-        return Equations(released=sums[parts], held=sums[self.new.part[held]])
+        kept, _ = self.rows.factor(chosen)
+        parts = np.concatenate((self.lane.old.part[self.basis.kept], new.part[kept]))
+        sums = frame.of_atom.T.tocsr()
+        return Equations(released=sums[parts], held=sums[new.part[held]])
 
     def notes(self) -> dict[str, int]:
         """Return the size of the check, for the evidence."""
         return {
-            "atoms": self.frame.atoms,
-            "blocks": len(self.frame.blocks.mu),
-            "directions": self._count,
-            "layers": len(self.frame.layers),
-            "released_rows": len(self.old),
+            "atoms": self.lane.frame.atoms,
+            "classes": self.lane.frame.free,
+            "directions": self._directions,
+            "layers": len(self.lane.frame.layers),
+            "released_rows": len(self.lane.old),
         }
 
 
-def _joined(rows: Sequence[Rows]) -> Rows:
-    whole = np.zeros(0, dtype=np.int64)
-    return Rows(
-        part=np.concatenate([whole, *(one.part for one in rows)]),
-        secret=np.concatenate([whole, *(one.secret for one in rows)]),
-        scale=np.concatenate([whole.astype(np.float64), *(one.scale for one in rows)]),
-    )
+def _flags(seen: Sequence[Sequence[Floats]]) -> Bools:
+    """Tell which targets are determined, from their sums in several lots of directions."""
+    sums = [np.concatenate(parts, axis=1) for parts in zip(*seen, strict=True)]
+    return np.array([bool(are_determined(one[None])[0]) for one in sums], dtype=bool)
 
 
-def _distinct(sets: Iterator[AtomSet]) -> Iterator[AtomSet]:
-    seen: set[tuple[bool, bytes]] = set()
+def _distinct(sets: Sequence[AtomSet]) -> Iterator[AtomSet]:
+    seen: set[tuple[bool, bytes, bytes]] = set()
     for one in sets:
-        name = (one.is_joint, np.sort(one.atoms).tobytes())
+        form = b"" if one.form is None else one.form.tobytes()
+        name = (one.is_joint, np.sort(one.atoms).tobytes(), form)
         if name not in seen:
             seen.add(name)
             yield one

@@ -18,7 +18,7 @@ from sandbox.disclosure.history.splits import Ranges, Values, condition_cuts, cu
 from yingbi.errors import ErrorCode, InvalidRequestError, RefusedError, UnavailableError
 from yingbi.plan.model import Column
 
-__all__ = ["FacetPlan", "plan_facets", "space_of"]
+__all__ = ["FacetPlan", "plan_facets", "secret_facet", "space_of"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +56,12 @@ def plan_facets(dataset: str, scopes: Sequence[Scope], catalogue: Catalogue) -> 
     facets += [_presence_facet(name, version, catalogue) for name, version in presence]
     secret = tuple((column, _secret_facet(dataset, column, scopes, catalogue)) for column in hidden)
     return FacetPlan(versions=versions, facets=tuple(facets), public=public, presence=presence, secret=secret)
+
+
+def secret_facet(column: Column, facet: SecretFacet, version: int, catalogue: Catalogue) -> Facet:
+    """Return the facet that splits rows by the classes of a confidential column (for `AtomSource.contributions`)."""
+    edges = cut_texts(item_of(catalogue, column), facet.split.cuts) if isinstance(facet.split, Ranges) else None
+    return Facet(column=column, version=version, edges=edges)
 
 
 def space_of(plan: FacetPlan, table: AtomTable, dataset: str, catalogue: Catalogue) -> Space:

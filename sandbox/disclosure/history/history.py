@@ -17,8 +17,10 @@ from numpy.typing import NDArray
 
 from sandbox.catalog.model import Catalogue, Visibility
 from sandbox.disclosure.atoms import AtomSource, AtomTable
-from sandbox.disclosure.history.check import Basis, Checked, MeetingName, Terms, check, empty_basis
-from sandbox.disclosure.history.facets import FacetPlan, plan_facets, space_of
+from sandbox.disclosure.history.check import Checked, MeetingName, Terms, check
+from sandbox.disclosure.history.contributing import Contributing, Verdicts
+from sandbox.disclosure.history.facets import FacetPlan, plan_facets, secret_facet, space_of
+from sandbox.disclosure.history.lanes import Basis, empty_basis
 from sandbox.disclosure.history.limits import HistoryLimits
 from sandbox.disclosure.history.partition import Cells, Space, cut_into_cells
 from sandbox.disclosure.history.protection import Movement, other_worlds
@@ -42,6 +44,7 @@ _RULE: Final = "history"
 _WEIGHTED_RULE: Final = "history-weighted"
 _PROTECTION_RULE: Final = "history-protection"
 _REPEATED: Final = "repeated"
+_TOTALS: Final = frozenset({MeasureKind.SUM, MeasureKind.SQUARES, MeasureKind.PRODUCT})
 _LOCK_WAIT_S: Final = 30.0
 
 
@@ -56,7 +59,8 @@ class _System:
     table: AtomTable | None = None
     space: Space | None = None
     cells: list[Cells] | None = None
-    meetings: dict[MeetingName, Meeting | None] = field(default_factory=dict)
+    meetings: dict[MeetingName, Meeting] = field(default_factory=dict)
+    contributing: Contributing | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -191,15 +195,19 @@ class History:
             )
         every = [*system.parts, *new]
         cells = self._cells(key, system, every, proposal)
-        if system.table is None or system.space is None:
+        if system.table is None or system.space is None or system.contributing is None:
             raise RefusedError(ErrorCode.HISTORY_LIMIT, "expected atoms of the data set")
         seed = hashlib.sha256(f"{key.dataset}\n{key.subject}\n{self._sequence}\n{digest}".encode()).digest()
         terms = Terms(
-            min_units=proposal.rules.min_units,
-            rows_a_unit=_rows_a_unit(key.dataset, every, proposal.catalogue),
+            verdicts=Verdicts(
+                rules=proposal.rules,
+                rows_a_unit=(most := _rows_a_unit(key.dataset, every, proposal.catalogue)),
+                are_totals=_are_totals(key, proposal, most),
+            ),
             is_centred=_is_centred(key, proposal.catalogue),
             limits=self._limits,
             meetings=system.meetings,
+            contributing=system.contributing,
             seed=int.from_bytes(seed[:8], "big"),
         )
         pairs = [(one, part) for one, (_, part) in zip(cells, every, strict=True)]
@@ -245,6 +253,7 @@ class History:
             system.space = space_of(plan, system.table, key.dataset, proposal.catalogue)
             system.plan, system.cap, system.cells = plan, cap, None
             system.meetings.clear()
+            system.contributing = self._contributing(key, plan, system, [part.scope for _, part in every], proposal)
         space = system.space
         if space is None:
             raise RefusedError(ErrorCode.HISTORY_LIMIT, "expected atoms of the data set")
@@ -256,6 +265,28 @@ class History:
         system.cells = known
         fresh = every[len(system.parts) :]
         return known + [cut_into_cells(space, part.scope, layout.keys, layout.is_total) for layout, part in fresh]
+
+    def _contributing(
+        self, key: SystemKey, plan: FacetPlan, system: _System, scopes: Sequence[Scope], proposal: Proposal
+    ) -> Contributing | None:
+        if system.table is None or system.space is None:
+            return None
+        newest = {name: version for scope in scopes for name, version in sorted(scope.versions)}
+        for scope in scopes:
+            for name, version in scope.versions:
+                newest[name] = max(newest[name], version)
+        facets = {
+            column: (facet, secret_facet(column, facet, newest[column.dataset], proposal.catalogue))
+            for column, facet in plan.secret
+        }
+        return Contributing(
+            source=self._source,
+            table=system.table,
+            dataset=key.dataset,
+            subject=None if key.subject == ROWS else Column(dataset=key.dataset, name=key.subject),
+            versions=[(version, system.space.present[key.dataset, version]) for version in plan.versions],
+            facets=facets,
+        )
 
 
 class _Held:
@@ -416,6 +447,17 @@ def _near(movements: Sequence[tuple[SystemKey, Movement]], proposal: Proposal) -
 
 def _dimensions(question: Question) -> tuple[Dimension, ...]:
     return question.group_by if isinstance(question, TableQuestion) else ()
+
+
+def _are_totals(key: SystemKey, proposal: Proposal, rows_a_unit: int) -> bool:
+    """Return whether an answer tells totals in a system: not quantiles alone, which nobody can dominate.
+
+    Counts are totals where one unit can have many of the rows.
+    """
+    if key.subject == ROWS:
+        return rows_a_unit > 1
+    column = Column(dataset=key.dataset, name=key.subject)
+    return any(column in measure.columns and measure.kind in _TOTALS for measure in proposal.measures)
 
 
 def _is_centred(key: SystemKey, catalogue: Catalogue) -> bool:

@@ -14,8 +14,8 @@ __all__ = ["HistoryLimits"]
 class HistoryLimits:
     """Bounds of one system of answers, and of the work on one proposal.
 
-    `cells`: released cells that bind (a factor of 8 cells^2 bytes). `variables`: atoms x blocks x directions.
-    `blocks`: blocks of confidential values (product over columns). `tables`: answers in one system. `layer_pairs`:
+    `cells`: released cells that bind (a factor of 8 cells^2 bytes). `variables`: atoms x classes x directions.
+    `sets`: sets of confidential classes. `tables`: answers in one system. `layer_pairs`:
     pairs of earlier tables whose intersections are named again (all pairs with the new one always are).
     `meeting_atoms`: atoms x pairs of layers that are remembered (8 bytes each). `rounds`: rounds of suppression.
     `give_back`: cells tried for release again. `proofs`: held cells for which another world is made.
@@ -24,10 +24,11 @@ class HistoryLimits:
 
     cells: int = 6_000
     new_cells: int = 4_000
-    variables: int = 40_000_000
-    blocks: int = 512
+    variables: int = 400_000_000
+    sets: int = 512
     tables: int = 2_000
     layer_pairs: int = 256
+    revealing: int = 512
     meeting_atoms: int = 16_000_000
     rounds: int = 64
     give_back: int = 12

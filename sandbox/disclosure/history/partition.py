@@ -1,8 +1,8 @@
 """Cells of a released table as sets of variables: a public part (atoms) times a set of confidential classes.
 
 A *layer* is one level of a table (which dimensions are summed over): its public parts are disjoint, so that one integer
-code an atom says everything. A variable is (atom, block): the blocks are the finest sets of confidential classes that
-any answer tells apart, and come from declarations and questions alone.
+code an atom says everything. What varies in an atom is its values by sets of confidential classes; the sets come from
+declarations and questions alone.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,12 +18,27 @@ from sandbox.disclosure.history.splits import Split
 from yingbi.errors import ErrorCode, RefusedError
 from yingbi.plan.model import Column, Dimension
 
-__all__ = ["Blocks", "Cells", "Layer", "PublicFacet", "SecretFacet", "Space", "blocks_of", "cut_into_cells"]
+__all__ = [
+    "Blocks",
+    "Cells",
+    "Layer",
+    "PublicFacet",
+    "SecretFacet",
+    "SecretSet",
+    "Space",
+    "blocks_from",
+    "blocks_of",
+    "cut_into_cells",
+]
 
 Bools = NDArray[np.bool_]
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 SecretSet = tuple[bytes, ...]
+
+_NOISE = 1e-14
+_RANK = 1e-11
+_IN_SPAN = 1e-9
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -86,11 +101,34 @@ class Cells:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Blocks:
-    """The blocks of a system: share `mu` (V) of each, sum 1, and which of them each set is made of (k x V)."""
+    """Sets of confidential classes as vectors: `forms` (k x B), one a set, whose products are the sets' overlaps.
 
-    mu: Floats
-    sets: Bools
+    The overlap of two sets is the share of all combinations of classes that is in both: a product over columns, so that
+    columns which no answer uses together cost nothing together. B, the rank, is how many combinations of classes
+    answers can tell apart at all. Where everybody knows how many rows an atom has (`is_centred`), overlaps lose the
+    product of the shares. `number`: place of each set; `classes`: of each column.
+    """
+
+    forms: Floats
     number: Mapping[SecretSet, int]
+    overlaps: Floats
+    classes: tuple[int, ...]
+    is_centred: bool
+
+    @property
+    def free(self) -> int:
+        """Return how many combinations of classes can vary in an atom."""
+        return int(self.forms.shape[1])
+
+    def forms_of(self, sets: Sequence[SecretSet]) -> tuple[Floats, Bools]:
+        """Return any sets of classes as vectors, and which of them the sets in use can make up at all."""
+        against = _overlaps(list(sets), list(self.number), self.classes, is_centred=self.is_centred)
+        own = np.array(
+            [_overlaps([one], [one], self.classes, is_centred=self.is_centred)[0, 0] for one in sets], dtype=np.float64
+        )
+        square = np.einsum("kb,kb->b", self.forms, self.forms)
+        made = (against @ self.forms) / np.maximum(square, np.finfo(np.float64).tiny)
+        return made, np.abs(own - np.einsum("nb,nb->n", made, made)) < _IN_SPAN
 
 
 def cut_into_cells(space: Space, scope: Scope, keys: Sequence[tuple[str | None, ...]], is_total: Bools) -> Cells:
@@ -116,27 +154,57 @@ def cut_into_cells(space: Space, scope: Scope, keys: Sequence[tuple[str | None, 
     return Cells(layers=tuple(layers), layer=layer, part=part, secret=tuple(secret))
 
 
-def blocks_of(space: Space, sets: Sequence[SecretSet], limit: int) -> Blocks:
-    """Return the coarsest blocks that make up all `sets`.
+def blocks_of(space: Space, sets: Sequence[SecretSet], limit: int, *, is_centred: bool) -> Blocks:
+    """Return vectors for all `sets`, of as few dimensions as there can be; time O(k^2 columns + k^3), k distinct sets.
 
     Raises:
-        RefusedError: more than `limit` blocks.
+        RefusedError: more than `limit` distinct sets.
     """
     distinct = sorted(set(sets))
-    mu, members = np.ones(1), np.ones((len(distinct), 1), dtype=bool)
-    for place, facet in enumerate(space.secret.values()):
-        masks = np.array([np.frombuffer(one[place], dtype=bool) for one in distinct]).reshape(len(distinct), -1)
-        columns, inverse = np.unique(masks, axis=1, return_inverse=True)
-        share = np.bincount(np.ravel(inverse), minlength=columns.shape[1]) / facet.classes
-        if len(mu) * len(share) > limit:
-            raise RefusedError(
-                ErrorCode.HISTORY_LIMIT,
-                f"expected at most {limit} combinations of confidential classes in one history",
-                hint="ask with fewer confidential columns",
-            )
-        mu = np.outer(mu, share).ravel()
-        members = (members[:, :, None] & columns[:, None, :]).reshape(len(distinct), -1)
-    return Blocks(mu=mu, sets=members, number={one: number for number, one in enumerate(distinct)})
+    if len(distinct) > limit:
+        raise RefusedError(
+            ErrorCode.HISTORY_LIMIT,
+            f"expected at most {limit} sets of confidential classes in one history",
+            hint="ask with fewer confidential columns",
+        )
+    classes = tuple(facet.classes for facet in space.secret.values())
+    overlaps = _overlaps(distinct, distinct, classes, is_centred=is_centred)
+    return blocks_from(distinct, overlaps, classes, is_centred=is_centred)
+
+
+def blocks_from(
+    distinct: Sequence[SecretSet], overlaps: Floats, classes: tuple[int, ...], *, is_centred: bool
+) -> Blocks:
+    """Return the vectors whose products are `overlaps`."""
+    sizes, axes = np.linalg.eigh(overlaps)
+    kept = sizes > _RANK * max(1e-300, float(sizes.max(initial=0.0)))
+    forms = axes[:, kept] * np.sqrt(sizes[kept])
+    return Blocks(
+        forms=np.asarray(forms),
+        number={one: number for number, one in enumerate(distinct)},
+        overlaps=overlaps,
+        classes=classes,
+        is_centred=is_centred,
+    )
+
+
+def _overlaps(
+    one: Sequence[SecretSet], other: Sequence[SecretSet], classes: Sequence[int], *, is_centred: bool
+) -> Floats:
+    """Return the share of all combinations of classes that is in both sets (less chance, where centred)."""
+    both, left, right = np.ones((len(one), len(other))), np.ones(len(one)), np.ones(len(other))
+    for place, count in enumerate(classes):
+        first, second = (
+            np.array([np.frombuffer(mask[place], dtype=bool) for mask in sets]).reshape(len(sets), count).astype(float)
+            for sets in (one, other)
+        )
+        both *= (first @ second.T) / count
+        left *= first.sum(axis=1) / count
+        right *= second.sum(axis=1) / count
+    if is_centred:
+        both -= np.outer(left, right)
+        both[np.abs(both) < _NOISE] = 0.0
+    return both
 
 
 def _selected(space: Space, scope: Scope) -> Bools:

@@ -52,7 +52,8 @@ def other_worlds(equations: Equations, values: Floats, upper: Floats) -> tuple[M
     `values`: non-negative totals of the atoms (N); `upper`: greatest possible ones. Time O(nnz m + m^3 / 3 + N k T).
 
     *Assumes* that an attacker knows nothing of the values but bounds. *Not protected*: values whose movement needs
-    atoms of total zero to change.
+    atoms of total zero to change. A total of zero has no p % of itself, and is left out: that it is not determined must
+    do.
     """
     cells, targets = equations.released, equations.held.toarray().T
     weighted = sparse.csr_array(cells.multiply(values[None, :]))
@@ -73,6 +74,7 @@ def other_worlds(equations: Equations, values: Floats, upper: Floats) -> tuple[M
         if kept[place]
         else Movement(percent=Decimal(0))
         for place, step in enumerate(steps.T)
+        if float(targets[:, place] @ values) > 0
     )
 
 

@@ -8,15 +8,15 @@ removes equations, so that the targets determined with everything released are a
 Deterministic, bounded, and without a look at any confidential value.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import cho_factor, cho_solve
 
 from sandbox.disclosure.history.system import DEPENDENT, Factor, Frame, Rows, forward, gram, independent
-from sandbox.disclosure.history.targets import AtomSet, free_blocks, sums_of
+from sandbox.disclosure.history.targets import AtomSet, form_size, sums_of, width_of
 from sandbox.disclosure.history.worlds import NEARLY, are_determined
 
 __all__ = ["Choice", "NewRows", "Watch", "choose"]
@@ -72,11 +72,14 @@ class Watch:
         sets = [one for one, flag in zip(self.sets, flags, strict=False) if flag]
         return Watch(sets=sets, held=self.held.take(flags[len(self.sets) :]))
 
-    def determined(self, frame: Frame, values: Floats) -> Bools:
-        """Tell which targets are determined, from directions over all variables (N, V, r)."""
-        held = np.abs(frame.apply(self.held, values)).max(axis=1, initial=0) < NEARLY
-        sets = [bool(are_determined(sums_of(frame, values, one)[None])[0]) for one in self.sets]
-        return np.concatenate((np.array(sets, dtype=bool), held))
+    def seen_by(self, frame: Frame, values: Floats) -> list[Floats]:
+        """Return the scaled sums of directions (N, B, r) over each target (b, r)."""
+        held = frame.apply(self.held, values)
+        return [*(sums_of(frame, values, one) for one in self.sets), *(row[None] for row in held)]
+
+    def width(self, frame: Frame) -> int:
+        """Return the largest number of sums of a target of which any combination must stay free."""
+        return max([1, *(width_of(frame, one) for one in self.sets)])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -89,14 +92,21 @@ class Choice:
 
 
 def choose(
-    frame: Frame, start: Floats, rows: NewRows, candidates: Ints, watch: Watch, *, rounds: int, give_back: int
+    frame: Frame,
+    starts: Iterable[Floats],
+    rows: NewRows,
+    candidates: Ints,
+    watch: Watch,
+    *,
+    rounds: int,
+    give_back: int,
 ) -> Choice:
     """Drop new rows until no watched target is determined, then give back what can be.
 
-    `start`: directions in the null space of the old rows (N, V, r). Time a round: O(n^3 / 3 + (m + n)^2 k), k targets;
-    atoms of targets only are looked at.
+    `starts`: directions in the null space of the old rows (N, B, r), a few at a time. Time a round: O(n^3 / 3 +
+    (m + n)^2 k), k targets; atoms of targets only are looked at.
     """
-    probe = _Probe(frame, start, rows, watch)
+    probe = _Probe(frame, starts, rows, watch)
     released, left, turn = candidates, np.ones(len(watch), dtype=bool), 0
     dropped: list[int] = []
     left &= probe.determined(released)
@@ -161,20 +171,19 @@ def _implied(rows: NewRows, released: Ints, dropped: Sequence[int]) -> Ints:
 class _Probe:
     """Answers which watched targets some released new rows determine, by looking at the targets' atoms only."""
 
-    def __init__(self, frame: Frame, start: Floats, rows: NewRows, watch: Watch) -> None:
+    def __init__(self, frame: Frame, starts: Iterable[Floats], rows: NewRows, watch: Watch) -> None:
         self._rows, self._watch = rows, watch
         atoms = [one.atoms for one in watch.sets]
         self._inside = np.unique(np.concatenate(atoms)) if atoms else np.zeros(0, dtype=np.int64)
         self._whole, self._frame = frame, frame.restricted(self._inside)
-        self._start = start[self._inside]
         places = [np.searchsorted(self._inside, one.atoms) for one in watch.sets]
-        self._sets = [
-            AtomSet(kind=one.kind, atoms=place, is_joint=one.is_joint)
-            for one, place in zip(watch.sets, places, strict=True)
+        self._sets = [replace(one, atoms=place) for one, place in zip(watch.sets, places, strict=True)]
+        seen = [
+            (one[self._inside], *(frame.apply(of, one) for of in (rows.old, rows.new, watch.held))) for one in starts
         ]
-        self._old_sums = frame.apply(rows.old, start)
-        self._new_sums = frame.apply(rows.new, start)
-        self._held_sums = frame.apply(watch.held, start)
+        self._start, self._old_sums, self._new_sums, self._held_sums = (
+            np.concatenate(parts, axis=-1) for parts in zip(*seen, strict=True)
+        )
         self._values = self._start
         self._held_old = gram(frame, rows.old, watch.held)
         self._held_new = gram(frame, rows.new, watch.held)
@@ -198,7 +207,7 @@ class _Probe:
         sets = [self._sets[place] for place in targets if place < len(self._sets)]
         if sets:
             forms = np.stack([_form(self._frame, self._values, one) for one in sets], axis=2)
-            moved = self._frame.weighted(self._frame.centred(forms))
+            moved = self._frame.weighted(forms)
             old.append(self._frame.apply(self._rows.old, moved))
             new.append(self._frame.apply(self._rows.new, moved))
             size.append(np.einsum("nvk,nvk->k", forms, moved))
@@ -216,15 +225,16 @@ class _Probe:
 
 
 def _form(frame: Frame, values: Floats, target: AtomSet) -> Floats:
-    """Return the combination of a target's variables that moves least, as a linear form over variables (N, V)."""
+    """Return the combination of a target's variables that moves least, as a linear form over variables (N, B)."""
+    rows = frame.rows[target.atoms]
+    form = np.zeros((frame.atoms, frame.free))
+    if target.form is not None:
+        form[target.atoms] = target.form / form_size(frame, target.atoms, target.form)
+        return form
     sums = sums_of(frame, values, target)
     least = np.linalg.eigh(sums @ sums.T)[1][:, 0]
-    free = free_blocks(frame)
-    share = np.sqrt(frame.blocks.mu[:free])
-    rows = frame.rows[target.atoms]
-    form = np.zeros((frame.atoms, len(frame.blocks.mu)))
     if target.is_joint:
-        form[target.atoms, :free] = least.reshape(len(rows), free) / (np.sqrt(rows)[:, None] * share)
+        form[target.atoms] = least.reshape(len(rows), frame.free) / np.sqrt(rows)[:, None]
     else:
-        form[target.atoms, :free] = least / (np.sqrt(rows.sum()) * share)
+        form[target.atoms] = least / np.sqrt(rows.sum())
     return form

@@ -1,10 +1,12 @@
 """Released cells as linear equations over variables, and a factor of their Gram matrix that grows by blocks.
 
-Variables are (atom a, block v), weighted n_a * mu_v (rows of the atom times share of the block). In that weight the
-Gram matrix of two cells is (rows in both public parts) * (share of both class sets): it does not change when later
-questions split atoms or blocks further, so that a factor stays good for ever. Where everybody knows how many rows an
-atom has in all classes together (*centred* systems), worlds sum to zero over the blocks of an atom, and the share of
-both sets loses the product of their shares.
+Variables are (atom a, combination of classes v), weighted by rows of the atom times share of the combination. In that
+weight the Gram matrix of two cells is (rows in both public parts) * (overlap of both class sets): it does not change
+when later questions split atoms or classes further, so that a factor stays good for ever. Combinations are never
+listed: an atom's values are kept as coordinates over the functions of classes that the sets in use span (`Blocks`),
+where the weight is the rows alone. No answer tells anything of the other functions, and no target that is determined
+involves them, so that nothing is lost. Where everybody knows how many rows an atom has in all classes together
+(*centred* systems), worlds sum to zero over an atom's classes: the constant is not among the functions.
 
 Nothing here receives a confidential value.
 """
@@ -30,6 +32,7 @@ __all__ = [
     "extend",
     "gram",
     "independent",
+    "joined",
     "rows_of",
 ]
 
@@ -58,67 +61,80 @@ class Rows:
         return Rows(part=self.part[index], secret=self.secret[index], scale=self.scale[index])
 
 
+def joined(rows: Sequence[Rows]) -> Rows:
+    """Return several lists of rows as one."""
+    whole = np.zeros(0, dtype=np.int64)
+    return Rows(
+        part=np.concatenate([whole, *(one.part for one in rows)]),
+        secret=np.concatenate([whole, *(one.secret for one in rows)]),
+        scale=np.concatenate([whole.astype(np.float64), *(one.scale for one in rows)]),
+    )
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Frame:
     """Everything that a system's cells are made of.
 
     `rows`: rows of each atom (N, float64). `layers` and `offset`: all layers of all answers, and where their parts
-    begin in the stack. `of_atom`: atoms x stacked parts, sparse. `part_rows`: rows of each stacked part. `shares`:
-    share of both sets, for each pair of sets. `is_centred`: see the module.
+    begin in the stack. `of_atom`: atoms x stacked parts, sparse. `part_rows`: rows of each stacked part. `forms`:
+    sets of classes as vectors (k x B); `shares`: their products.
     """
 
     rows: Floats
-    blocks: Blocks
+    forms: Floats
+    shares: Floats
     layers: tuple[Layer, ...]
     offset: Ints
     of_atom: sparse.csr_array
     part_rows: Floats
-    shares: Floats
-    is_centred: bool
 
     @property
     def atoms(self) -> int:
         """Return the number of atoms."""
         return len(self.rows)
 
+    @property
+    def free(self) -> int:
+        """Return how many combinations of classes can vary in an atom."""
+        return int(self.forms.shape[1])
+
+    def flat(self) -> "Frame":
+        """Return the frame in which every cell tells its whole public part."""
+        return replace(self, forms=np.ones((1, 1)), shares=np.ones((1, 1)))
+
     def restricted(self, atoms: Ints) -> "Frame":
         """Return the frame of some atoms only: good for `adjoint` on them."""
         return replace(self, rows=self.rows[atoms], of_atom=self.of_atom[atoms])
 
     def part_sums(self, values: Floats) -> Floats:
-        """Add up values over atoms (N, V, r) by public part: (parts, V, r)."""
-        flat = values.reshape(self.atoms, -1)
-        return np.asarray(self.of_atom.T @ flat).reshape(-1, *values.shape[1:])
+        """Add up values over atoms (N, B, r) by public part: (parts, B, r)."""
+        of_parts = len(self.part_rows)
+        flat = values.reshape(self.atoms, values.shape[1] * values.shape[2])
+        return np.asarray(self.of_atom.T @ flat).reshape(of_parts, *values.shape[1:])
 
     def apply(self, rows: Rows, values: Floats) -> Floats:
-        """Return the scaled sums of `values` (N, V, r) over the cells of `rows`: (m, r)."""
+        """Return the scaled sums of `values` (N, B, r) over the cells of `rows`: (m, r)."""
         sums = self.part_sums(values)[rows.part]
-        inside = self.blocks.sets[rows.secret] * rows.scale[:, None]
-        return np.asarray(np.einsum("mv,mvr->mr", inside, sums, optimize=False))
+        inside = self.forms[rows.secret] * rows.scale[:, None]
+        return np.asarray(np.einsum("mb,mbr->mr", inside, sums, optimize=False))
 
     def adjoint(self, rows: Rows, weights: Floats) -> Floats:
-        """Return, weighted, what the adjoint of `apply` makes of `weights` (m, r): a direction (N, V, r)."""
-        inside = self.blocks.sets[rows.secret] * rows.scale[:, None]
+        """Return, weighted, what the adjoint of `apply` makes of `weights` (m, r): a direction (N, B, r)."""
+        inside = self.forms[rows.secret] * rows.scale[:, None]
         by_part = sparse.csr_array(
             (np.ones(len(rows)), (rows.part, np.arange(len(rows)))), shape=(len(self.part_rows), len(rows))
         )
         spread = inside[:, :, None] * weights[:, None, :]
-        parts = np.asarray(by_part @ spread.reshape(len(rows), -1))
-        values = np.asarray(self.of_atom @ parts).reshape(self.atoms, -1, weights.shape[1])
-        return self.weighted(self.centred(values))
+        parts = np.asarray(by_part @ spread.reshape(len(rows), self.free * weights.shape[1]))
+        values = np.asarray(self.of_atom @ parts).reshape(self.atoms, self.free, weights.shape[1])
+        return self.weighted(values)
 
     def weighted(self, values: Floats) -> Floats:
-        """Multiply values over variables (N, V, r) by the variables' weights."""
-        return np.asarray(values * self.rows[:, None, None] * self.blocks.mu[None, :, None])
-
-    def centred(self, values: Floats) -> Floats:
-        """Take away the mean over an atom's blocks, where that sum is public."""
-        if not self.is_centred:
-            return values
-        return np.asarray(values - np.einsum("v,nvr->nr", self.blocks.mu, values)[:, None, :])
+        """Multiply values over variables (N, B, r) by the variables' weights."""
+        return np.asarray(values * self.rows[:, None, None])
 
 
-def build_frame(rows: Ints, blocks: Blocks, answers: Sequence[Cells], *, is_centred: bool) -> Frame:
+def build_frame(rows: Ints, blocks: Blocks, answers: Sequence[Cells]) -> Frame:
     """Stack the layers of all answers; time and memory O(atoms x layers)."""
     layers = tuple(layer for cells in answers for layer in cells.layers)
     sizes = np.array([layer.parts for layer in layers], dtype=np.int64)
@@ -129,26 +145,21 @@ def build_frame(rows: Ints, blocks: Blocks, answers: Sequence[Cells], *, is_cent
     starts = np.concatenate(([0], np.cumsum(inside.sum(axis=1)))).astype(np.int32)
     of_atom = sparse.csr_array((np.ones(len(columns)), columns, starts), shape=(len(rows), int(offset[-1])))
     weight = rows.astype(np.float64)
-    shares = (blocks.sets * blocks.mu) @ blocks.sets.T
-    if is_centred:
-        shares = shares - np.outer(blocks.sets @ blocks.mu, blocks.sets @ blocks.mu)
-        shares[np.abs(shares) < 1e-14] = 0.0
     return Frame(
         rows=weight,
-        blocks=blocks,
+        forms=blocks.forms,
+        shares=blocks.overlaps,
         layers=layers,
         offset=offset,
         of_atom=of_atom,
         part_rows=np.asarray(of_atom.T @ weight),
-        shares=shares,
-        is_centred=is_centred,
     )
 
 
-def rows_of(frame: Frame, cells: Cells, first_layer: int) -> Rows:
+def rows_of(frame: Frame, blocks: Blocks, cells: Cells, first_layer: int) -> Rows:
     """Return the cells of one answer, whose layers begin at `first_layer` of the stack, as rows scaled to norm one."""
     part = frame.offset[first_layer + cells.layer] + cells.part
-    secret = np.array([frame.blocks.number[one] for one in cells.secret], dtype=np.int64)
+    secret = np.array([blocks.number[one] for one in cells.secret], dtype=np.int64)
     square = frame.part_rows[part] * np.diag(frame.shares)[secret]
     scale = np.divide(1.0, np.sqrt(square), out=np.zeros(len(square)), where=square > 0)
     return Rows(part=part, secret=secret, scale=scale)
@@ -161,7 +172,7 @@ def gram(frame: Frame, one: Rows, other: Rows) -> Floats:
     weighted = frame.of_atom[:, right].multiply(frame.rows[:, None]) if len(right) else frame.of_atom[:, right]
     counts = (frame.of_atom[:, left].T @ sparse.csr_array(weighted)).toarray()
     both = counts[np.ix_(left_at, right_at)]
-    if frame.shares.shape[0] > 1 or frame.is_centred:
+    if frame.shares.shape[0] > 1:
         both = both * frame.shares[np.ix_(one.secret, other.secret)]
     elif len(frame.shares):
         both = both * frame.shares[0, 0]

@@ -22,16 +22,25 @@ from sandbox.disclosure.history.system import Frame
 from sandbox.disclosure.history.worlds import NEARLY, are_determined
 
 __all__ = [
+    "BOTH",
+    "LEFT",
+    "RIGHT",
     "AtomSet",
     "Meeting",
     "TargetKind",
     "UnitAtoms",
+    "determined_meetings",
     "determined_sets",
-    "free_blocks",
+    "form_size",
     "meet",
+    "meeting_atoms",
+    "meeting_sums",
+    "side_sums",
     "sums_of",
     "unit_atoms",
+    "unit_pairs",
     "widest",
+    "width_of",
 ]
 
 Bools = NDArray[np.bool_]
@@ -42,7 +51,7 @@ _CHUNK = 200_000
 _FEWEST = 2
 _HALF = 0.5
 _DENSE = 4_000_000
-_BOTH, _LEFT, _RIGHT = 0, 1, 2
+BOTH, LEFT, RIGHT = 0, 1, 2
 
 
 class TargetKind(StrEnum):
@@ -52,15 +61,21 @@ class TargetKind(StrEnum):
     SMALL_SET = "small-set"
     PAIR = "pair-of-units"
     HELD_BACK = "held-back"
+    FEW_CONTRIBUTE = "few-contribute"
+    DOMINATED = "dominated"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class AtomSet:
-    """A target: some atoms, added up block by block (`is_joint=False`) or each for itself (`is_joint=True`)."""
+    """A target: some atoms, added up class by class (`is_joint=False`) or each for itself (`is_joint=True`).
+
+    Every combination of these is a target, or one `form`: of the sum of all atoms (B), or atom by atom (n x B).
+    """
 
     kind: TargetKind
     atoms: Ints
     is_joint: bool
+    form: Floats | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -74,16 +89,16 @@ class UnitAtoms:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Meeting:
-    """Parts of two layers that meet, where that leaves a small set: by pair of parts.
+    """Parts of two layers that meet: by pair of parts (`first`, `second`).
 
-    `sizes`: rows in both, in the first only, in the second only; `small`: places where each of these is small.
-    `atoms`, `place`: atoms in both, and which pair each belongs to.
+    `rows`: in both, in the first only, in the second only; `count`: atoms in both. `atoms`, `place`: atoms in both, and
+    which pair each belongs to.
     """
 
     first: Ints
     second: Ints
-    sizes: tuple[Floats, ...]
-    small: tuple[Ints, ...]
+    rows: tuple[Floats, ...]
+    count: Ints
     atoms: NDArray[np.int32]
     place: NDArray[np.int32]
 
@@ -101,19 +116,31 @@ def unit_atoms(units: Ints, solo: Ints, min_units: int) -> UnitAtoms:
     return UnitAtoms(single=single, is_lone=np.arange(len(single)) < len(single) - len(few), joint=joint)
 
 
-def free_blocks(frame: Frame) -> int:
-    """Return how many blocks of an atom can vary freely: one less where their sum is public."""
-    return len(frame.blocks.mu) - int(frame.is_centred)
+def widest(atoms: UnitAtoms) -> int:
+    """Return the largest number of atoms that one target combines: two of a pair, or all of a unit."""
+    return max([2, *(int(group.shape[1]) for group in atoms.joint)])
 
 
-def widest(frame: Frame, atoms: UnitAtoms) -> int:
-    """Return the largest number of variables that one target combines: two atoms of a pair, or all of a unit."""
-    return free_blocks(frame) * max([2, *(int(group.shape[1]) for group in atoms.joint)])
+def width_of(frame: Frame, target: AtomSet) -> int:
+    """Return how many sums a target has of which any combination must stay free."""
+    if target.form is not None:
+        return 1
+    return frame.free * (len(target.atoms) if target.is_joint else 1)
 
 
 def sums_of(frame: Frame, values: Floats, target: AtomSet) -> Floats:
-    """Return the scaled sums (b, r) of directions over a target; `values` are of the frame's atoms (N, V, r)."""
+    """Return the scaled sums (b, r) of directions over a target; `values` are of the frame's atoms (N, B, r)."""
+    if target.form is not None:
+        form = np.broadcast_to(target.form, (len(target.atoms), frame.free))
+        moved = np.einsum("nb,nbr->r", form, values[target.atoms])
+        return np.asarray(moved[None, :] / form_size(frame, target.atoms, target.form))
     return np.asarray(_sums(frame, values, target.atoms[None, :], is_joint=target.is_joint)[0])
+
+
+def form_size(frame: Frame, atoms: Ints, form: Floats) -> float:
+    """Return the standard deviation of the sum of a form over atoms when nothing is released."""
+    squares = (np.broadcast_to(form, (len(atoms), frame.free)) ** 2).sum(axis=1)
+    return float(np.sqrt(frame.rows[atoms] @ squares))
 
 
 def determined_sets(
@@ -121,25 +148,32 @@ def determined_sets(
     values: Floats,
     atoms: UnitAtoms,
     pairs: Sequence[tuple[int, int]],
-    meetings: Callable[[int, int], Meeting | None],
+    meetings: Callable[[int, int], Meeting],
+    small_rows: float,
 ) -> Iterator[AtomSet]:
     """Find the determined targets that are made of atoms.
 
-    `pairs`: layers whose parts are intersected; `meetings` gives the small meetings of two (see `meet`). Time O(N V r),
-    and again for each pair of layers.
+    `pairs`: layers whose parts are intersected; `meetings` gives the meetings of two (see `meet`). Time O(N B r), and
+    again for each pair of layers.
     """
     yield from _singles(frame, values, atoms)
     for group in atoms.joint:
         for found in _flagged(frame, values, group, is_joint=True):
             yield AtomSet(kind=TargetKind.LONE_UNIT, atoms=found, is_joint=True)
-    for found in _unit_pairs(frame, values, atoms):
+    lone = atoms.single[atoms.is_lone]
+    for found in unit_pairs(values[lone], lone):
         yield AtomSet(kind=TargetKind.PAIR, atoms=found, is_joint=True)
-    few = values[:, :, : max(_FEWEST, free_blocks(frame) + 1)]
+    few = values[:, :, : max(_FEWEST, frame.free + 1)]
     parts = frame.part_sums(few)
     for one, other in pairs:
         meeting = meetings(one, other)
-        for found in () if meeting is None else _determined_meetings(frame, few, parts, (one, other), meeting):
-            yield AtomSet(kind=TargetKind.SMALL_SET, atoms=found, is_joint=False)
+        small = [(rows > _HALF) & (rows < small_rows) for rows in meeting.rows]
+        # A meeting of one atom is a target by itself already.
+        small[BOTH] &= meeting.count > 1
+        for side, places in determined_meetings(frame, few, parts, (one, other), meeting, small):
+            for place in places:
+                atoms_of = meeting_atoms(frame, (one, other), meeting, side, place)
+                yield AtomSet(kind=TargetKind.SMALL_SET, atoms=atoms_of, is_joint=False)
 
 
 def _singles(frame: Frame, values: Floats, atoms: UnitAtoms) -> Iterator[AtomSet]:
@@ -157,28 +191,21 @@ def _flagged(frame: Frame, values: Floats, sets: Ints, *, is_joint: bool) -> Int
 
 def _sums(frame: Frame, values: Floats, sets: Ints, *, is_joint: bool) -> Floats:
     """Return scaled sums (n, b, r) over n sets of as many atoms each (n x size)."""
-    free = free_blocks(frame)
-    picked = values[sets][:, :, :free, :]
-    share = np.sqrt(frame.blocks.mu[:free])
+    picked = values[sets]
     if is_joint:
-        scale = np.sqrt(frame.rows[sets])[:, :, None] * share
-        return np.asarray((picked / scale[..., None]).reshape(len(sets), sets.shape[1] * free, -1))
-    return np.asarray(picked.sum(axis=1) / _scale(np.asarray(frame.rows[sets].sum(axis=1)), share))
+        scaled = picked / np.sqrt(frame.rows[sets])[:, :, None, None]
+        return np.asarray(scaled.reshape(len(sets), sets.shape[1] * frame.free, values.shape[2]))
+    return np.asarray(picked.sum(axis=1) / np.sqrt(frame.rows[sets].sum(axis=1))[:, None, None])
 
 
-def _scale(rows: Floats, share: Floats) -> Floats:
-    return np.asarray((np.sqrt(rows)[:, None] * share)[:, :, None])
+def unit_pairs(values: Floats, lone: Ints) -> Ints:
+    """Return pairs of lone units whose `values` (n, kinds, r) of one kind sum to zero, or are equal, in each direction.
 
-
-def _unit_pairs(frame: Frame, values: Floats, atoms: UnitAtoms) -> Ints:
-    """Return pairs of lone units whose variables of one block sum to zero, or are equal, in every direction.
-
-    Sorted by size in the first direction, such a pair stands side by side; time O(N V log N).
+    Sorted by size in the first direction, such a pair stands side by side; time O(N B log N).
     """
-    lone = atoms.single[atoms.is_lone]
     found = [np.zeros((0, 2), dtype=np.int64)]
-    for block in range(free_blocks(frame)):
-        moves = values[lone, block, :] / np.sqrt(frame.blocks.mu[block])
+    for kind in range(values.shape[1]):
+        moves = values[:, kind, :]
         order = np.argsort(np.abs(moves[:, 0]), kind="stable")
         ahead, behind = moves[order[1:]], moves[order[:-1]]
         # What is determined by itself is a target of its own.
@@ -189,46 +216,68 @@ def _unit_pairs(frame: Frame, values: Floats, atoms: UnitAtoms) -> Ints:
     return np.concatenate(found)
 
 
-def meet(frame: Frame, one: int, other: int, small_rows: float) -> Meeting | None:
-    """Return the small meetings of two layers; good as long as atoms stay as they are. Time O(N + parts x parts)."""
+def meet(frame: Frame, one: int, other: int) -> Meeting:
+    """Return the meetings of two layers; good as long as atoms stay as they are. Time O(N + parts x parts)."""
     left, right = frame.layers[one], frame.layers[other]
     both = np.flatnonzero((left.codes >= 0) & (right.codes >= 0))
     met = left.codes[both].astype(np.int64) * right.parts + right.codes[both]
     pairs, number = _numbered(met, left.parts * right.parts)
     first, second = np.divmod(pairs, right.parts)
     common: Floats = np.bincount(number, weights=frame.rows[both], minlength=len(pairs)).astype(np.float64)
-    sizes = (common, _rows_of_layer(frame, one)[first] - common, _rows_of_layer(frame, other)[second] - common)
-    small = [(size > _HALF) & (size < small_rows) for size in sizes]
-    # A meeting of one atom is a target by itself already.
-    small[_BOTH] &= np.bincount(number, minlength=len(pairs)) > 1
-    wanted = small[_BOTH] | small[_LEFT] | small[_RIGHT]
-    if not wanted.any():
-        return None
-    place = np.where(wanted, np.cumsum(wanted) - 1, -1)[number]
     return Meeting(
-        first=first[wanted],
-        second=second[wanted],
-        sizes=tuple(size[wanted] for size in sizes),
-        small=tuple(np.flatnonzero(flags[wanted]) for flags in small),
-        atoms=both[place >= 0].astype(np.int32),
-        place=place[place >= 0].astype(np.int32),
+        first=first,
+        second=second,
+        rows=(common, _rows_of_layer(frame, one)[first] - common, _rows_of_layer(frame, other)[second] - common),
+        count=np.bincount(number, minlength=len(pairs)),
+        atoms=both.astype(np.int32),
+        place=number.astype(np.int32),
     )
 
 
-def _determined_meetings(
-    frame: Frame, values: Floats, parts: Floats, layers: tuple[int, int], meeting: Meeting
-) -> Iterator[Ints]:
-    left, right = (frame.layers[at] for at in layers)
-    whole = [parts[frame.offset[at] : frame.offset[at + 1]] for at in layers]
-    sums = _grouped(values[meeting.atoms], meeting.place, len(meeting.first))
-    for side, chosen in enumerate(meeting.small):
-        first, second, moved = meeting.first[chosen], meeting.second[chosen], sums[chosen]
-        if side != _BOTH:
-            moved = (whole[0][first] if side == _LEFT else whole[1][second]) - moved
-        flags = are_determined(_scaled(frame, moved, meeting.sizes[side][chosen]))
-        for at in np.flatnonzero(flags).tolist():
-            in_left, in_right = left.codes == first[at], right.codes == second[at]
-            yield np.flatnonzero((in_left if side != _RIGHT else ~in_left) & (in_right if side != _LEFT else ~in_right))
+def determined_meetings(
+    frame: Frame,
+    values: Floats,
+    parts: Floats,
+    layers: tuple[int, int],
+    meeting: Meeting,
+    wanted: Sequence[Bools],
+) -> Iterator[tuple[int, list[int]]]:
+    """Return, by side (both, left, right), which wanted meetings have some combination that is determined.
+
+    `parts`: the sums of `values` by public part.
+    """
+    chosen = wanted[BOTH] | wanted[LEFT] | wanted[RIGHT]
+    if not chosen.any():
+        return
+    sums = meeting_sums(values, meeting, chosen)
+    for side, flags in enumerate(wanted):
+        places = np.flatnonzero(flags)
+        rows = meeting.rows[side][places]
+        moved = side_sums(frame, parts, layers, meeting, side, places, sums[places])
+        yield side, places[are_determined(np.asarray(moved / np.sqrt(rows)[:, None, None]))].tolist()
+
+
+def meeting_sums(values: Floats, meeting: Meeting, chosen: Bools) -> Floats:
+    """Return the sums of directions over what is in both parts of chosen pairs (pairs, B, r), zero for the others."""
+    inside = chosen[meeting.place]
+    return _grouped(values[meeting.atoms[inside]], meeting.place[inside], len(meeting.first))
+
+
+def side_sums(
+    frame: Frame, parts: Floats, layers: tuple[int, int], meeting: Meeting, side: int, places: Ints, both: Floats
+) -> Floats:
+    """Return the sums over one side of some meetings, from those over what is in both parts."""
+    if side == BOTH:
+        return both
+    at, codes = (layers[0], meeting.first) if side == LEFT else (layers[1], meeting.second)
+    return np.asarray(parts[frame.offset[at] + codes[places]] - both)
+
+
+def meeting_atoms(frame: Frame, layers: tuple[int, int], meeting: Meeting, side: int, place: int) -> Ints:
+    """Return the atoms of one side of a meeting."""
+    in_left = frame.layers[layers[0]].codes == meeting.first[place]
+    in_right = frame.layers[layers[1]].codes == meeting.second[place]
+    return np.flatnonzero((in_left if side != RIGHT else ~in_left) & (in_right if side != LEFT else ~in_right))
 
 
 def _numbered(codes: Ints, limit: int) -> tuple[Ints, Ints]:
@@ -245,12 +294,7 @@ def _rows_of_layer(frame: Frame, layer: int) -> Floats:
     return np.asarray(frame.part_rows[frame.offset[layer] : frame.offset[layer + 1]])
 
 
-def _scaled(frame: Frame, sums: Floats, rows: Floats) -> Floats:
-    free = free_blocks(frame)
-    return np.asarray(sums[:, :free, :] / _scale(rows, np.sqrt(frame.blocks.mu[:free])))
-
-
 def _grouped(values: Floats, number: NDArray[np.int32], count: int) -> Floats:
-    flat = values.reshape(len(values), -1)
+    flat = values.reshape(len(values), values.shape[1] * values.shape[2])
     sums = [np.bincount(number, weights=flat[:, column], minlength=count) for column in range(flat.shape[1])]
     return np.stack(sums, axis=1).astype(np.float64).reshape(count, *values.shape[1:])

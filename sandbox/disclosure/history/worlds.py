@@ -9,6 +9,7 @@ Nothing here receives a confidential value: whoever knows the questions, the ans
 computes the same, so that refusals by determination tell nothing (Kenthapadi, Mishra and Nissim 2005).
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,7 +33,7 @@ _MAX_PASSES = 6
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Worlds:
-    """Directions (N, V, r). `is_sound`: every released row sums to zero in each."""
+    """Directions (N, B, r). `is_sound`: every released row sums to zero in each."""
 
     values: Floats
     is_sound: bool
@@ -43,21 +44,17 @@ class Worlds:
         return int(self.values.shape[2])
 
 
-def directions(frame: Frame, count: int, seed: int) -> Floats:
-    """Return random directions (N, V, count) that respect what is public, before any release."""
+def directions(frame: Frame, count: int, seed: int | Sequence[int]) -> Floats:
+    """Return random directions (N, B, count) that respect what is public, before any release."""
     random = np.random.default_rng(seed)
-    size = (frame.atoms, len(frame.blocks.mu), count)
-    values = random.standard_normal(size) * np.sqrt(frame.rows)[:, None, None]
-    values *= np.sqrt(frame.blocks.mu)[None, :, None]
-    if frame.is_centred:
-        values -= frame.blocks.mu[None, :, None] * values.sum(axis=1, keepdims=True)
-    return np.asarray(values)
+    values = random.standard_normal((frame.atoms, frame.free, count))
+    return np.asarray(values * np.sqrt(frame.rows)[:, None, None])
 
 
 def project(frame: Frame, start: Floats, released: Rows, kept: Ints, factor: Factor) -> Worlds:
     """Project directions onto the worlds that give all `released` rows, of which `kept` are independent and factored.
 
-    Two passes (the second refines), more where a released row is not met; time O(N T V r + m^2 r) a pass.
+    Two passes (the second refines), more where a released row is not met; time O(N T B r + m^2 r) a pass.
     """
     values, basis = start, released.take(kept)
     for turn in range(_MAX_PASSES):

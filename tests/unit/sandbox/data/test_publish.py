@@ -180,6 +180,17 @@ def test_totals_are_of_absolute_values_over_all_rows_of_a_unit_and_may_be_huge(t
     assert set(rows_of(tmp_path, columns="_total_staff")) == {(2**63 + 5,)}
 
 
+def test_large_units_come_first(tmp_path: Path) -> None:
+    rows = [
+        {**row, "uscc": f"9199030{unit:011}", "tax": Decimal(2 ** (unit % 10)), "staff": 0}
+        for unit in range(40)
+        for row in ROWS[:1]
+    ]
+    publish_here(tmp_path, write_parquet(tmp_path / "filings.parquet", tuple(rows)))
+    found = [total for (total,) in rows_of(tmp_path, columns="_total_tax")]
+    assert found[:12] == [51200] * 4 + [25600] * 4 + [12800] * 4
+
+
 def test_identifiers_without_their_check_character_are_counted(tmp_path: Path) -> None:
     valid = [bytes(code).decode() for code in make_usccs(2, 5)]
     wrong = valid[0][:-1] + ("0" if valid[0][-1] != "0" else "1")

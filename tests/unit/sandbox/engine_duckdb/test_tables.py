@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Callable
+from dataclasses import replace
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 
 from policies.disclosure import DisclosureRules
 from sandbox.candidate import Candidate, MeasureValues
+from sandbox.catalog.model import Catalogue
 from sandbox.engine_duckdb.engine import bin_text
 from sandbox.operations.measure import Measure, MeasureKind
 from tests.unit.sandbox.engine_duckdb.world import FILINGS, FIRMS, RULES, Home, Row, column, home
@@ -97,7 +99,8 @@ def check_measure(values: MeasureValues, place: int, rows: list[Row], value: Val
 
 def sensitive(absolute: int, one: int, two: int, rules: DisclosureRules) -> bool:
     held = one + (rules.dominance_top - 1) * two
-    return held >= Fraction(rules.dominance_share) * absolute or (100 * (absolute - one - two) < rules.p_percent * one)
+    rest = max(absolute - one - two, 0)
+    return held >= Fraction(rules.dominance_share) * absolute or 100 * rest < rules.p_percent * one
 
 
 VALUES: dict[str, Value] = {
@@ -167,6 +170,75 @@ def test_a_dominated_cell_has_its_exact_largest_and_at_least_its_second(tmp_path
     assert values.largest[0] == one
     assert values.second[0] >= two
     assert sensitive(sum(per_unit.values()), one, two, RULES)
+
+
+@pytest.mark.parametrize("by", [("year", "street"), ("year", "street", "sector")])
+@pytest.mark.parametrize("name", ["turnover", "profit"])
+def test_a_cell_that_fixes_the_row_key_has_one_row_a_unit(tmp_path: Path, by: tuple[str, ...], name: str) -> None:
+    made, rows, _ = home(tmp_path, units=400, rows_per_unit=4)
+    candidate = made.ask(asked(COUNT, total_of(name), by=by, margins=True))
+    count, total = candidate.measures.values()
+    for key, members in grouped(rows, by, margins=True).items():
+        place = cells_of(candidate)[key]
+        check_measure(total, place, members, VALUES[name], RULES)
+        check_measure(count, place, members, VALUES["rows"], RULES)
+        if key[0] != "·":
+            assert candidate.units_exact[place]
+            assert candidate.units[place] == len(members)
+
+
+def test_a_filter_that_fixes_the_row_key_leaves_one_row_a_unit(tmp_path: Path) -> None:
+    made, rows, _ = home(tmp_path, units=400, rows_per_unit=4)
+    picked = (Condition(column=column("year"), comparison=Comparison.EQ, values=("2021",)),)
+    candidate = made.ask(asked(total_of("turnover"), by=("street",), where=picked))
+    assert candidate.units_exact.all()
+    assert candidate.selected.units_exact
+    assert candidate.selected.units == sum(row["year"] == 2021 for row in rows)
+
+
+def test_a_bin_of_the_row_key_does_not_fix_it(tmp_path: Path) -> None:
+    made, rows, _ = home(tmp_path, units=400, rows_per_unit=4)
+    bins = (Dimension(column=column("year"), edges=("2021",)),)
+    candidate = made.ask(asked(total_of("turnover"), group_by=bins))
+    (values,) = candidate.measures.values()
+    for place, members in enumerate(
+        ([row for row in rows if row["year"] < 2021], [row for row in rows if row["year"] >= 2021])
+    ):
+        check_measure(values, place, members, VALUES["turnover"], RULES)
+
+
+def test_what_a_version_was_not_checked_for_is_not_relied_on(tmp_path: Path) -> None:
+    """A version of before a revision: several rows have one row key of today, and values are below today's bounds."""
+    made, rows, _ = home(tmp_path, units=60, rows_per_unit=4)
+    again = [dict(row, year=2020, profit=-5000) for row in rows]
+    made.publish(FILINGS, again, version=2)
+    declared = made.declared[FILINGS]
+    stricter = tuple(
+        replace(item, bounds=(Decimal(0), Decimal(10**12)), nullable=False) if item.name == "profit" else item
+        for item in declared.items
+    )
+    datasets = {**made.declared, FILINGS: replace(declared, items=stricter)}
+    made.catalogue = Catalogue(datasets=datasets, versions=made.catalogue.versions)
+    source = Source(dataset=FILINGS, version=2)
+    candidate = made.ask(asked(COUNT, total_of("profit"), by=("year",), source=source))
+    count, total = candidate.measures.values()
+    check_measure(total, 0, again, VALUES["profit"], RULES)
+    check_measure(count, 0, again, VALUES["rows"], RULES)
+    assert total.negative[0]
+
+
+@pytest.mark.parametrize("top", [1, 2, 3, 5])
+@pytest.mark.parametrize("share", ["0.3", "0.6", "0.9"])
+@pytest.mark.parametrize("p_percent", [0, 10, 60])
+def test_bounds_decide_as_exact_figures_do(tmp_path: Path, top: int, share: str, p_percent: int) -> None:
+    made, rows, _ = home(tmp_path, units=120, rows_per_unit=4)
+    rules = DisclosureRules(min_units=5, dominance_top=top, dominance_share=Decimal(share), p_percent=p_percent)
+    by = ("street", "sector")
+    candidate = made.ask(asked(total_of("turnover"), total_of("profit"), by=by, margins=True), rules)
+    for measure, values in candidate.measures.items():
+        value = VALUES[measure.columns[0].name]
+        for key, members in grouped(rows, by, margins=True).items():
+            check_measure(values, cells_of(candidate)[key], members, value, rules)
 
 
 def test_distinct_units_are_exact_where_they_are_the_answer(tmp_path: Path) -> None:

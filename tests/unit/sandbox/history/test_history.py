@@ -240,7 +240,7 @@ def test_secondary_suppression_is_told_apart() -> None:
         HistoryLimits(new_cells=2),
         HistoryLimits(variables=10),
         HistoryLimits(tables=0),
-        HistoryLimits(blocks=1),
+        HistoryLimits(sets=1),
     ],
     ids=["cells", "new-cells", "variables", "tables", "blocks"],
 )

@@ -32,13 +32,18 @@ def _moves(released: list[list[int]], held: list[int], values: list[float], uppe
         pytest.param([[1, 1]], [1, 0], [100, 5], 5, id="the other part leaves little room"),
         pytest.param([[1, 0], [0, 1]], [1, 0], [100, 100], 0, id="determined"),
         pytest.param([[1, 1], [0, 1]], [1, 0], [100, 50], 0, id="determined by a difference"),
-        pytest.param([[1, 1]], [1, 0], [0, 100], 0, id="a zero cannot be shown to move in proportion"),
     ],
 )
 def test_how_far_a_held_value_moves(
     released: list[list[int]], held: list[int], values: list[float], percent: int
 ) -> None:
     assert abs(_moves(released, held, values) - percent) <= Decimal("0.01")
+
+
+def test_a_total_of_zero_is_left_to_determination() -> None:
+    equations = Equations(released=sparse.csr_array([[1.0, 1.0]]), held=sparse.csr_array([[1.0, 0.0], [0.0, 1.0]]))
+    moved = other_worlds(equations, np.array([0.0, 100.0]), np.full(2, _UNBOUNDED))
+    assert len(moved) == 1
 
 
 def test_a_declared_bound_leaves_less_room() -> None:

@@ -3,12 +3,13 @@
 import numpy as np
 import pytest
 
-from sandbox.disclosure.history.partition import Blocks, Cells, Layer
+from sandbox.disclosure.history.partition import Cells, Layer, blocks_from
 from sandbox.disclosure.history.system import Factor, Frame, Rows, build_frame, empty_factor, gram, independent, rows_of
 from sandbox.disclosure.history.targets import TargetKind, determined_sets, meet, unit_atoms
 from sandbox.disclosure.history.worlds import directions, project
 
 ATOMS = 12
+BLOCKS = blocks_from([()], np.ones((1, 1)), (), is_centred=False)
 
 
 def _cells(*inside: range) -> Cells:
@@ -30,7 +31,7 @@ def _found(
 ) -> set[tuple[TargetKind, tuple[int, ...]]]:
     frame = _frame(answers, units)
     atoms = unit_atoms(np.array(units), np.array(solo), 3)
-    rows = [rows_of(frame, cells, place) for place, cells in enumerate(answers)]
+    rows = [rows_of(frame, BLOCKS, cells, place) for place, cells in enumerate(answers)]
     values = directions(frame, 6, 5)
     whole = Rows(
         part=np.concatenate([one.part for one in rows]),
@@ -40,13 +41,12 @@ def _found(
     kept, lower = independent(gram(frame, whole, whole), np.arange(len(whole)))
     factor = Factor(lower=lower, coupling=np.zeros((len(kept), 0)), tail=empty_factor())
     worlds = project(frame, values, whole, kept, factor)
-    found = determined_sets(frame, worlds.values, atoms, pairs, lambda one, other: meet(frame, one, other, 3.0))
+    found = determined_sets(frame, worlds.values, atoms, pairs, lambda one, other: meet(frame, one, other), 3.0)
     return {(one.kind, tuple(sorted(one.atoms.tolist()))) for one in found}
 
 
 def _frame(answers: list[Cells], units: list[int]) -> Frame:
-    blocks = Blocks(mu=np.ones(1), sets=np.ones((1, 1), dtype=bool), number={(): 0})
-    return build_frame(np.array(units), blocks, answers, is_centred=False)
+    return build_frame(np.array(units), BLOCKS, answers)
 
 
 _LONE = list(range(ATOMS))

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from policies.disclosure import DisclosureRules
 from sandbox.catalog.model import Catalogue, ItemType
 from sandbox.disclosure.history import History
-from sandbox.disclosure.history.partition import Blocks, Cells, Layer
+from sandbox.disclosure.history.partition import Cells, Layer, blocks_from
 from sandbox.disclosure.history.system import (
     Factor,
     Rows,
@@ -19,7 +19,6 @@ from sandbox.disclosure.history.system import (
     independent,
     rows_of,
 )
-from sandbox.disclosure.history.targets import free_blocks
 from sandbox.disclosure.history.worlds import are_determined, directions, project
 from tests.lib.atoms import (
     ArraySource,
@@ -68,10 +67,13 @@ def test_worlds_determine_what_elimination_determines(
 ) -> None:
     sets = sorted({one for _, chosen in tables for one in chosen})
     number: dict[tuple[bytes, ...], int] = {(np.array(one).tobytes(),): place for place, one in enumerate(sets)}
-    blocks = Blocks(mu=np.array([0.5, 0.25, 0.25]), sets=np.array(sets, dtype=bool), number=number)
+    share, masks = np.array([0.5, 0.25, 0.25]), np.array(sets, dtype=float)
+    overlaps = (masks * share) @ masks.T - is_centred * np.outer(masks @ share, masks @ share)
+    overlaps[np.abs(overlaps) < 1e-14] = 0
+    blocks = blocks_from(list(number), overlaps, (3,), is_centred=is_centred)
     answers = [_cells(codes, chosen) for codes, chosen in tables]
-    frame = build_frame(np.array(weights), blocks, answers, is_centred=is_centred)
-    every = [rows_of(frame, cells, place) for place, cells in enumerate(answers)]
+    frame = build_frame(np.array(weights), blocks, answers)
+    every = [rows_of(frame, blocks, cells, place) for place, cells in enumerate(answers)]
     rows = _joined(every)
     kept, lower = independent(gram(frame, rows, rows), np.flatnonzero(rows.scale > 0))
     factor = Factor(lower=lower, coupling=np.zeros((len(kept), 0)), tail=empty_factor())
@@ -89,9 +91,7 @@ def test_worlds_determine_what_elimination_determines(
     ).reshape(-1, ATOMS * 3)
     if is_centred:
         exact = np.concatenate((exact, np.kron(np.eye(ATOMS, dtype=np.int64), np.ones((1, 3), dtype=np.int64))))
-    free = free_blocks(frame)
-    scale = np.sqrt(frame.rows)[:, None, None] * np.sqrt(blocks.mu[:free])[None, :, None]
-    flags = are_determined(worlds.values[:, :free] / scale)
+    flags = are_determined(worlds.values / np.sqrt(frame.rows)[:, None, None]) if blocks.free else np.zeros(ATOMS, bool)
     for atom in range(ATOMS):
         places = list(range(3 * atom, 3 * atom + 3))
         assert flags[atom] == combination_is_in_span(exact, places, known=int(is_centred))
@@ -107,13 +107,13 @@ def _joined(rows: list[Rows]) -> Rows:
 
 def test_a_factor_extended_by_blocks_equals_one_made_at_once() -> None:
     random = np.random.default_rng(3)
+    blocks = blocks_from([()], np.ones((1, 1)), (), is_centred=False)
     frame = build_frame(
         random.integers(1, 9, 60),
-        Blocks(mu=np.ones(1), sets=np.ones((1, 1), dtype=bool), number={(): 0}),
+        blocks,
         [_public(random.integers(0, 6, 60).astype(np.int32)) for _ in range(4)],
-        is_centred=False,
     )
-    every = [rows_of(frame, _public(layer.codes), place) for place, layer in enumerate(frame.layers)]
+    every = [rows_of(frame, blocks, _public(layer.codes), place) for place, layer in enumerate(frame.layers)]
     old, new = _joined(every[:2]), _joined(every[2:])
     kept, lower = independent(gram(frame, old, old), np.arange(len(old)))
     coupling, schur = extend(lower, gram(frame, old.take(kept), new), gram(frame, new, new))

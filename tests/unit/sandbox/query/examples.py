@@ -75,7 +75,14 @@ DATASETS = (
             DataItem(name="code", title="unit", type=ItemType.CODE, role=ItemRole.UNIT),
             FOUNDED,
             STREET,
-            DataItem(name="capital", title="capital", type=ItemType.INTEGER, bounds=(Decimal(0), Decimal(10**9))),
+            DataItem(
+                name="capital",
+                title="capital",
+                type=ItemType.INTEGER,
+                bounds=(Decimal(0), Decimal(10**9)),
+                edges=("5",),
+                nullable=False,
+            ),
         ),
     ),
     Dataset(

@@ -1,4 +1,8 @@
+import copy
+import pickle
+from collections.abc import Callable
 from dataclasses import replace
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -6,7 +10,7 @@ import pytest
 from policies.decision import Decision, Outcome, Reason
 from policies.disclosure import DisclosureRules
 from policies.request import Request
-from sandbox.catalog.model import Catalogue
+from sandbox.catalog.model import Catalogue, Visibility
 from sandbox.operations.registry import measures_of
 from sandbox.query.admit import MAX_ROWS, Admitted, Rejection, admit
 from sandbox.query.bind import bind
@@ -19,7 +23,7 @@ from yingbi.errors import RefusedError
 from yingbi.events.jobs import RefusalReason
 from yingbi.events.outputs import DisclosureMode
 from yingbi.plan.codec import parse_plan, question_digest
-from yingbi.plan.model import Column, Plan, TableQuestion
+from yingbi.plan.model import Column, Comparison, Condition, JoinKind, Plan, TableQuestion
 
 COUNT = "select count(*) from tax.filings"
 
@@ -325,3 +329,106 @@ def test_a_condition_on_a_confidential_column_is_one_of_the_measure() -> None:
     assert isinstance(one.question, TableQuestion)
     assert [condition.column.name for condition in one.question.where] == ["street"]
     assert [condition.column.name for condition in one.question.aggregates[0].where] == ["late"]
+
+
+@pytest.mark.parametrize("make", [copy.copy, copy.deepcopy, pickle.dumps])
+def test_what_was_admitted_is_not_copied(make: Callable[[Admitted], object]) -> None:
+    admitted = asked(COUNT)
+    assert isinstance(admitted, Admitted)
+    with pytest.raises(RefusedError):
+        make(admitted)
+    with pytest.raises(RefusedError):
+        object.__new__(Admitted).__setstate__([])
+
+
+# --- what would tell who is in a set ----------------------------------------------------------------------------------
+
+SECRET_FIRMS = replace(
+    CATALOGUE,
+    datasets={**CATALOGUE.datasets, FIRMS: replace(CATALOGUE.datasets[FIRMS], membership=Visibility.CONFIDENTIAL)},
+)
+PUBLIC_FILINGS = replace(
+    CATALOGUE.datasets[FILINGS],
+    membership=Visibility.PUBLIC,
+    items=tuple(
+        replace(item, bounds=(Decimal(0), Decimal(9))) if item.name == "unbounded" else item
+        for item in CATALOGUE.datasets[FILINGS].items
+    ),
+)
+WEIGHED = replace(SECRET_FIRMS, datasets={**SECRET_FIRMS.datasets, FILINGS: PUBLIC_FILINGS})
+LEFT = "from tax.filings t left join market.firms f on t.uscc = f.code"
+INNER = "from tax.filings t join market.firms f on t.uscc = f.code"
+
+
+@pytest.mark.parametrize(
+    ("text", "clause"),
+    [
+        (f"select founded, count(*) {LEFT} group by founded", "group_by[0]"),
+        (f"select count(*) {LEFT} where f.founded is not null", "where[0]"),
+        (f"select count(*) filter (where f.founded >= 2000) {LEFT}", "aggregates[0].where[0]"),
+    ],
+)
+def test_a_public_column_of_a_list_that_is_left_joined_is_rejected(text: str, clause: str) -> None:
+    (reason,) = reasons(asked(text, SECRET_FIRMS))
+    assert (reason.clause, reason.column) == (clause, "founded")
+    assert "would tell who is in" in reason.message
+    assert isinstance(asked(text), Admitted), "everybody knows who is in it"
+    assert isinstance(asked(text.replace("left join", "join"), SECRET_FIRMS), Admitted)
+
+
+@pytest.mark.parametrize("function", ["sum", "avg", "variance", "stddev", "median"])
+@pytest.mark.parametrize(
+    "rest",
+    [
+        "from tax.filings where late",
+        "from tax.filings where tax >= 100",
+        ", late from tax.filings group by late",
+        ", bin(tax, 0, 100) b from tax.filings group by b",
+        INNER,
+    ],
+)
+def test_a_figure_of_a_public_number_over_a_confidential_set_is_rejected(function: str, rest: str) -> None:
+    (reason,) = reasons(asked(f"select {function}(unbounded) {rest}", WEIGHED))
+    assert (reason.clause, reason.column) == ("aggregates[0]", "unbounded")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "select sum(unbounded) from tax.filings where year = 2024",
+        "select street, avg(unbounded) from tax.filings group by street",
+        "select count(unbounded) from tax.filings where late",
+        "select sum(tax) from tax.filings where late",
+        f"select sum(unbounded) {LEFT}",
+    ],
+)
+def test_a_figure_of_a_public_number_over_a_public_set_is_admitted(text: str) -> None:
+    assert isinstance(asked(text, WEIGHED), Admitted)
+
+
+def test_being_on_a_list_is_a_condition_of_the_aggregate() -> None:
+    admitted = asked(f"select late, count(*), sum(tax) {INNER} group by late", WEIGHED)
+    assert isinstance(admitted, Admitted)
+    question = admitted.question
+    assert isinstance(question, TableQuestion)
+    assert [join.kind for join in question.source.joins] == [JoinKind.LEFT]
+    marker = Condition(column=Column(dataset=FIRMS, name="capital"), comparison=Comparison.NOT_NULL)
+    assert [aggregate.where for aggregate in question.aggregates] == [(marker,), (marker,)]
+
+
+@pytest.mark.parametrize(
+    ("text", "catalogue"),
+    [
+        (f"select count(*) {INNER}", CATALOGUE),
+        (f"select count(*) {INNER}", SECRET_FIRMS),
+        (f"select founded, count(*) {INNER} group by founded", WEIGHED),
+        (f"select count(*) {INNER} where founded >= 2000", WEIGHED),
+        (f"select bin(capital, 5), count(*) {INNER} group by 1", WEIGHED),
+    ],
+)
+def test_a_join_stays_one_where_the_list_is_public_or_makes_cells_or_the_base_is_secret(
+    text: str, catalogue: Catalogue
+) -> None:
+    admitted = asked(text, catalogue)
+    assert isinstance(admitted, Admitted)
+    assert [join.kind for join in admitted.question.source.joins] == [JoinKind.INNER]
