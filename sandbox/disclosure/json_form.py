@@ -1,7 +1,9 @@
 """Released tables, models and notices of what is held, in canonical JSON: decimals as texts, no floats."""
 
 from sandbox.disclosure.released import Held, ReleasedModel, ReleasedRow, ReleasedTable
+from sandbox.disclosure.verdict import RISKS_OF_VALUES, Finding, RuleId
 from yingbi.canonical import JsonValue
+from yingbi.events.outputs import CheckVerdict, Risk
 
 __all__ = ["held_json", "model_json", "table_json"]
 
@@ -42,8 +44,12 @@ def model_json(model: ReleasedModel) -> dict[str, JsonValue]:
 
 
 def held_json(held: Held) -> dict[str, JsonValue]:
-    """Return the notice for the partner: risks, rules, dimensions and remedies; no evidence, no number of cells."""
-    unique = dict.fromkeys((one.risk.value, one.rule, one.dimension, one.verdict.value) for one in held.findings)
+    """Return the notice for the partner: risks, rules, dimensions and remedies; no evidence, no number of cells.
+
+    SECURITY: rules that look at confidential values are told as one, `values`. To a question of one cell, `zeros` would
+    answer that nobody paid, and `dominance` that one firm paid nearly all.
+    """
+    unique = dict.fromkeys(_told(one) for one in held.findings)
     findings: list[JsonValue] = [
         {"risk": risk, "rule": rule, "dimension": dimension, "verdict": verdict}
         for risk, rule, dimension, verdict in unique
@@ -56,6 +62,12 @@ def held_json(held: Held) -> dict[str, JsonValue]:
         "findings": findings,
         "remedies": [remedy.value for remedy in held.remedies],
     }
+
+
+def _told(finding: Finding) -> tuple[str, str, str | None, str]:
+    if finding.risk in RISKS_OF_VALUES and finding.rule != RuleId.TABLE_EMPTY.value:
+        return Risk.THRESHOLD.value, "values", None, CheckVerdict.FAIL.value
+    return finding.risk.value, finding.rule, finding.dimension, finding.verdict.value
 
 
 def _row_json(row: ReleasedRow) -> JsonValue:

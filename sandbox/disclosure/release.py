@@ -38,7 +38,7 @@ from sandbox.disclosure.rounding import round_measure, round_to_base
 from sandbox.disclosure.rules import judge_model, judge_table
 from sandbox.disclosure.rules_digest import rules_digest
 from sandbox.disclosure.secondary import propose_model, propose_table
-from sandbox.disclosure.verdict import Bools, Finding, Judgement, Masks, RuleId, merge_masks
+from sandbox.disclosure.verdict import RISKS_OF_VALUES, Bools, Finding, Judgement, Masks, RuleId, merge_masks
 from sandbox.operations.measure import Measure
 from sandbox.operations.registry import estimate_text, finish, measures_of
 from yingbi.canonical import JsonValue, digest_json
@@ -53,7 +53,6 @@ LEAST_SHARE: Final = Fraction(1, 10)
 """A table of which less than this share of its values is left is held: another question would serve better."""
 
 _OBSERVATION_BASE: Final = 10
-_OF_VALUES: Final = frozenset({Risk.CLASS_DISCLOSURE, Risk.DOMINANCE, Risk.THRESHOLD, Risk.ZEROS})
 _ATTEMPTS: Final = 5
 
 
@@ -314,8 +313,8 @@ def _risks(findings: tuple[Finding, ...], verdict: HistoryVerdict, facts: TableF
     """
     found = {finding.risk for finding in findings}
     is_public = facts.is_membership_public and not any(map(facts.is_confidential, facts.columns))
-    if not is_public and found & _OF_VALUES:
-        found |= _OF_VALUES
+    if not is_public and found & RISKS_OF_VALUES:
+        found |= RISKS_OF_VALUES
     if any(bool(mask.any()) for mask in verdict.suppress.values()):
         found |= {finding.risk for finding in verdict.findings} or {Risk.DIFFERENCING}
     return tuple(risk for risk in Risk if risk in found)

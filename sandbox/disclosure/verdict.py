@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,7 +11,17 @@ from numpy.typing import NDArray
 from sandbox.operations.measure import Measure
 from yingbi.events.outputs import CheckVerdict, Remedy, Risk
 
-__all__ = ["Bools", "CellState", "Finding", "Judgement", "Masks", "RuleId", "find", "merge_masks"]
+__all__ = [
+    "RISKS_OF_VALUES",
+    "Bools",
+    "CellState",
+    "Finding",
+    "Judgement",
+    "Masks",
+    "RuleId",
+    "find",
+    "merge_masks",
+]
 
 Bools = NDArray[np.bool_]
 Masks = Mapping[Measure, Bools]
@@ -50,6 +61,10 @@ class RuleId(StrEnum):
     TABLE_EMPTY = "table.empty"
     HISTORY = "history"
     AGREED_CHECK = "agreed-check"
+
+
+RISKS_OF_VALUES: Final = frozenset({Risk.CLASS_DISCLOSURE, Risk.DOMINANCE, Risk.THRESHOLD, Risk.ZEROS})
+"""Risks whose rules look at confidential values: a partner is told that one of them holds, and not which."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

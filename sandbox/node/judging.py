@@ -49,7 +49,7 @@ class Explanation:
     """What would happen to a question.
 
     `problem`: it cannot be read or does not fit the catalogue. `reasons`: why it is refused. `plan`: as it was
-    understood. `admitted`, `cost`: of a question that may run, and what it would read. `output_duties`: whose check
+    understood. `admitted`, `cost`: of a question that may run, and about what it would read. `output_duties`: whose check
     its result needs.
     """
 
@@ -93,7 +93,7 @@ class Judge:
             return Explanation(problem=error)
         if not isinstance(admitted, Admitted):
             return Explanation(plan=plan, decision=decision, reasons=admitted.reasons)
-        cost = cost_of(admitted.question, admitted.base.version.rows)
+        cost = cost_of(admitted.question, _told(admitted.base.version.rows))
         return Explanation(plan=plan, decision=decision, admitted=admitted, cost=cost)
 
     def _request(self, asking: Asking, plan: Plan) -> Request:
@@ -116,6 +116,15 @@ class Judge:
             licensed_intermediaries=self.licensed,
             frozen=self.frozen,
         )
+
+
+def _told(rows: int) -> int:
+    """Round up to one digit.
+
+    SECURITY: how many rows a data set has is its node's own; of a list of few, two versions would tell who is new.
+    """
+    unit = 10 ** max(1, len(str(rows)) - 1)
+    return -(-rows // unit) * unit
 
 
 def _read(asking: Asking) -> Plan:

@@ -212,9 +212,7 @@ def confirm(
                 grades.setdefault(each.item, strictest_grade(each.grade, each.suggested or each.grade))
         why = None if reason is None else _one_of(LoweringReason, reason)
         decisions = [GradeDecision(item=name, grade=each, reason=why) for name, each in grades.items()]
-        # With `--all` and nothing that waits, everything is as it was asked for.
-        if decisions or not is_all:
-            store.confirm_grades(dataset, decisions, expected_revision=entry.revision, by=by, second=second)
+        store.confirm_grades(dataset, decisions, expected_revision=entry.revision, by=by, second=second)
         entry = store.entry(dataset)
     _show_gradings(entry, as_json=as_json)
 

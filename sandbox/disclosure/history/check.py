@@ -239,7 +239,7 @@ class _Stage:
 
     def _flat_worlds(self, count: int) -> Floats:
         """Return directions that keep every public part."""
-        lane = self.lane.flat(self._canonical())
+        lane = self.lane.flat(self._canonical(), self.candidates)
         known = self.basis.flat
         flat = lane.caught_up(empty_basis() if known is None else known)
         self.basis = replace(self.basis, flat=flat)

@@ -71,16 +71,19 @@ class Lane:
         index = np.concatenate((basis.kept, len(self.old) + np.searchsorted(released, kept)))
         return project(self.frame, start, everything, index, factor)
 
-    def flat(self, canonical: Ints) -> "Lane":
+    def flat(self, canonical: Ints, released: Ints) -> "Lane":
         """Return the lane in which every released cell tells its whole public part.
 
         What is not determined there is determined nowhere: a combination of cells that is made of some atoms' values
         leaves, in any one function of classes, a combination of public parts that is made of those atoms. `canonical`:
-        one name for each part, whichever layer cut it.
+        one name for each part, whichever layer cut it; `released`: which new rows may come out.
         """
         frame = self.frame.flat()
         parts = canonical[np.concatenate((self.old.part, self.new.part))]
-        binds = np.concatenate((self.old.scale, self.new.scale)) > 0
+        # INVARIANT: a part counts where it is first told, and a cell that is held back tells nothing.
+        may_be = np.zeros(len(self.new), dtype=bool)
+        may_be[released] = True
+        binds = np.concatenate((self.old.scale > 0, (self.new.scale > 0) & may_be))
         _, first = np.unique(np.where(binds, parts, -1), return_index=True)
         is_first = np.zeros(len(parts), dtype=bool)
         is_first[first] = True

@@ -1,8 +1,8 @@
 """The stated bounds of history: what is checked up to here, and refused beyond (disclosure.md, section 2, exact).
 
-Cost of one judgement over N atoms, V blocks of confidential values, T released layers of tables, m released cells and
-n new ones: memory 8 m^2 + 12 N T + 24 N V r bytes, time O(m^2 n + n^3) for the factor and O(N T V r) a projection,
-where r (3 to 64) is the number of random directions.
+Cost of one judgement over N atoms, B sets of confidential classes, T released layers of tables, m released cells and n
+new ones: memory 8 m^2 + 12 N T + 24 N B r bytes, time O(m^2 n + n^3) for the factor and O(N T B r) a projection, where
+r (3, more where something is determined) is the number of random directions made at a time.
 """
 
 from dataclasses import dataclass
@@ -17,6 +17,7 @@ class HistoryLimits:
     `cells`: released cells that bind (a factor of 8 cells^2 bytes). `variables`: atoms x classes x directions.
     `sets`: sets of confidential classes. `tables`: answers in one system. `layer_pairs`:
     pairs of earlier tables whose intersections are named again (all pairs with the new one always are).
+    `revealing`: determined sets to which nobody contributes.
     `meeting_atoms`: atoms x pairs of layers that are remembered (8 bytes each). `rounds`: rounds of suppression.
     `give_back`: cells tried for release again. `proofs`: held cells for which another world is made.
     `pending`: judgements that wait to be recorded.

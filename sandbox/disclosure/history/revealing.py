@@ -35,6 +35,7 @@ from sandbox.disclosure.history.targets import (
     side_sums,
 )
 from sandbox.disclosure.history.worlds import NEARLY
+from yingbi.errors import ErrorCode, RefusedError
 from yingbi.plan.model import Column
 
 __all__ = ["Told", "revealing_sets"]
@@ -44,7 +45,7 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 _HALF = 0.5
-_MOST_CLASS_SETS = 1024
+_MOST_CLASS_SETS = 4096
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -73,7 +74,11 @@ class Told:
 def revealing_sets(
     told: Told, pairs: Sequence[tuple[int, int]], meetings: Callable[[int, int], Meeting]
 ) -> Iterator[AtomSet]:
-    """Return the targets among determined sets; time O(N B r) a pair of layers, and a look at what contributes."""
+    """Return the targets among determined sets; time O(N B r) a pair of layers, and a look at what contributes.
+
+    Raises:
+        RefusedError: a stated bound is reached (`history-limit`).
+    """
     doubtful: list[_Found] = []
     count = 0
     for one in _found(told, pairs, meetings):
@@ -81,8 +86,9 @@ def revealing_sets(
             doubtful.append(one)
             continue
         count += 1
-        if count <= told.most:
-            yield one.target(TargetKind.FEW_CONTRIBUTE)
+        if count > told.most:
+            raise _at_bound(f"at most {told.most} sets to which nobody contributes")
+        yield one.target(TargetKind.FEW_CONTRIBUTE)
     found = told.contributing.largest([one.doubtful for one in doubtful])
     for one, largest in zip(doubtful, found, strict=True):
         few, dominated = judge_largest(largest, told.verdicts)
@@ -120,8 +126,7 @@ class _Batch:
 
 def _found(told: Told, pairs: Sequence[tuple[int, int]], meetings: Callable[[int, int], Meeting]) -> Iterator[_Found]:
     every = sorted({one for sets in told.sets.values() for one in sets})
-    if len(every) <= _MOST_CLASS_SETS:
-        yield from _judged(told, _atoms_batch(told), _ClassSets(told, every, ()))
+    yield from _judged(told, _atoms_batch(told), _ClassSets(told, every, ()))
     parts, flat_parts = [told.frame.part_sums(one) for one in (told.before, told.after)], _flat_parts(told)
     known: dict[tuple[tuple[SecretSet, ...], tuple[SecretSet, ...]], _ClassSets] = {}
     for one, other in pairs:
@@ -143,11 +148,13 @@ class _ClassSets:
 
     def __init__(self, told: Told, one: Sequence[SecretSet], other: Sequence[SecretSet]) -> None:
         used = sorted({*one, *other})
+        if len(one) * len(other) > _MOST_CLASS_SETS:
+            raise _at_bound(f"at most {_MOST_CLASS_SETS} pairs of sets of confidential classes")
         full = tuple(bytes([1]) * count for count in told.blocks.classes)
         places = [place for place, whole in enumerate(full) if any(mine[place] != whole for mine in used)]
         self.columns = tuple(told.columns[place] for place in places)
         made = dict.fromkeys(used)
-        for left, right in list(product(one, other))[:_MOST_CLASS_SETS]:
+        for left, right in product(one, other):
             made[_common(left, right)] = None
         plain = list(made)
         forms, is_made = told.blocks.forms_of(plain)
@@ -155,7 +162,7 @@ class _ClassSets:
         self.names: list[ClassSet] = [ClassSet(plus=one) for one in plain]
         self.forms = [forms[number] for number in range(len(plain))]
         usable = list(is_made)
-        for left, right in list(product(one, other))[:_MOST_CLASS_SETS]:
+        for left, right in product(one, other):
             both = place[_common(left, right)]
             for whole, part in ((left, right), (right, left)):
                 if both != place[whole]:
@@ -173,6 +180,12 @@ class _ClassSets:
         self.matrix = np.array([self.forms[at] / size[number] for at, number in enumerate(kept)])
         self.matrix = self.matrix.reshape(len(kept), told.frame.free)
         self.number = [told.blocks.number.get(one.plus, -1) if one.minus is None else -1 for one in self.names]
+
+
+def _at_bound(what: str) -> RefusedError:
+    return RefusedError(
+        ErrorCode.HISTORY_LIMIT, f"expected {what} in one history", hint="ask with fewer confidential columns"
+    )
 
 
 def _common(one: SecretSet, other: SecretSet) -> SecretSet:
@@ -235,7 +248,7 @@ def _uneven(
     both = [meeting_sums(one, meeting, every) for one in (told.before, told.after)]
     whole = [of_parts[frame.offset[at] + codes] for of_parts in parts]
     own, others = told.sets[at], told.sets[layers[2 - side]]
-    for mine, theirs in list(product(own, others))[:_MOST_CLASS_SETS]:
+    for mine, theirs in product(own, others):
         common = _common(mine, theirs)
         if common == mine or not all(any(mask) for mask in common):
             continue

@@ -76,7 +76,8 @@ class Frame:
     """Everything that a system's cells are made of.
 
     `rows`: rows of each atom (N, float64). `layers` and `offset`: all layers of all answers, and where their parts
-    begin in the stack. `of_atom`: atoms x stacked parts, sparse. `part_rows`: rows of each stacked part. `forms`:
+    begin in the stack. `of_atom`: atoms x stacked parts, sparse; `by_part`: the same transposed,
+    and with the atoms' rows. `part_rows`: rows of each stacked part. `forms`:
     sets of classes as vectors (k x B); `shares`: their products.
     """
 
@@ -86,6 +87,8 @@ class Frame:
     layers: tuple[Layer, ...]
     offset: Ints
     of_atom: sparse.csr_array
+    by_part: sparse.csr_array
+    by_part_weighted: sparse.csr_array
     part_rows: Floats
 
     @property
@@ -145,6 +148,7 @@ def build_frame(rows: Ints, blocks: Blocks, answers: Sequence[Cells]) -> Frame:
     starts = np.concatenate(([0], np.cumsum(inside.sum(axis=1)))).astype(np.int32)
     of_atom = sparse.csr_array((np.ones(len(columns)), columns, starts), shape=(len(rows), int(offset[-1])))
     weight = rows.astype(np.float64)
+    by_part = sparse.csr_array(of_atom.T)
     return Frame(
         rows=weight,
         forms=blocks.forms,
@@ -152,6 +156,8 @@ def build_frame(rows: Ints, blocks: Blocks, answers: Sequence[Cells]) -> Frame:
         layers=layers,
         offset=offset,
         of_atom=of_atom,
+        by_part=by_part,
+        by_part_weighted=sparse.csr_array(by_part.multiply(weight[None, :])),
         part_rows=np.asarray(of_atom.T @ weight),
     )
 
@@ -169,14 +175,19 @@ def gram(frame: Frame, one: Rows, other: Rows) -> Floats:
     """Return the scaled Gram matrix of two lists of rows (m x n, Fortran order)."""
     left, left_at = np.unique(one.part, return_inverse=True)
     right, right_at = np.unique(other.part, return_inverse=True)
-    weighted = frame.of_atom[:, right].multiply(frame.rows[:, None]) if len(right) else frame.of_atom[:, right]
-    counts = (frame.of_atom[:, left].T @ sparse.csr_array(weighted)).toarray()
-    both = counts[np.ix_(left_at, right_at)]
+    # Transposed, so that the result is in Fortran order without a copy.
+    both = (frame.by_part[right] @ frame.by_part_weighted[left].T).toarray()
+    if len(right) < len(other) or not np.array_equal(right_at, np.arange(len(right))):
+        both = both[right_at]
+    if len(left) < len(one) or not np.array_equal(left_at, np.arange(len(left))):
+        both = both[:, left_at]
     if frame.shares.shape[0] > 1:
-        both = both * frame.shares[np.ix_(one.secret, other.secret)]
+        both *= frame.shares[np.ix_(other.secret, one.secret)]
     elif len(frame.shares):
-        both = both * frame.shares[0, 0]
-    return np.asfortranarray(both * one.scale[:, None] * other.scale[None, :])
+        both *= frame.shares[0, 0]
+    both *= other.scale[:, None]
+    both *= one.scale[None, :]
+    return np.asfortranarray(both.T)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -4,6 +4,7 @@ import json
 import re
 import xml.etree.ElementTree as ET
 from collections.abc import Callable
+from dataclasses import replace
 
 import pandas as pd
 import pytest
@@ -14,6 +15,7 @@ from sandbox.disclosure.html_form import MAX_BARS, held_html, plot_svg, table_ht
 from sandbox.disclosure.json_form import held_json, model_json, table_json
 from sandbox.disclosure.release import ReleaseContext, release
 from sandbox.disclosure.released import Held, ReleasedModel, ReleasedTable
+from sandbox.disclosure.verdict import RISKS_OF_VALUES, Finding, RuleId
 from tests.unit.sandbox.disclosure.tables import (
     RecordingHistory,
     Rows,
@@ -25,6 +27,7 @@ from tests.unit.sandbox.disclosure.tables import (
 )
 from tests.unit.sandbox.disclosure.test_regression import model
 from yingbi.canonical import canonical_bytes, parse_canonical
+from yingbi.events.outputs import CheckVerdict
 from yingbi.plan.model import Function, Presentation, TableQuestion
 
 EVIL = "<script>alert('&\"')</script>"
@@ -60,9 +63,21 @@ def test_every_form_is_canonical_json() -> None:
 
 def test_a_notice_names_rules_and_remedies_and_no_number() -> None:
     text = json.dumps(held_json(_held()))
-    assert "threshold.cell" in text
+    assert "table.empty" in text
     assert "cells" not in json.loads(text)["findings"][0]
     assert "987654" not in text
+
+
+def test_a_notice_does_not_tell_which_rule_on_values_holds() -> None:
+    """SECURITY: of one cell, `zeros` says that nobody paid, and `dominance.top-n` that one firm paid nearly all."""
+    rules = [rule for rule in RuleId if rule.value.split(".")[0] in ("threshold", "dominance", "zeros", "class")]
+    told = set()
+    for rule in rules:
+        risk = next(risk for risk in RISKS_OF_VALUES if rule.value.startswith(risk.value.split("-")[0]))
+        finding = Finding(risk=risk, rule=rule.value, verdict=CheckVerdict.FAIL, dimension="street", cells=3)
+        told.add(json.dumps(held_json(replace(_held(), findings=(finding,)))))
+    assert len(rules) == 10
+    assert len(told) == 1
 
 
 def test_a_frame_has_the_columns_as_they_are_shown() -> None:
@@ -122,7 +137,7 @@ def test_a_plot_has_few_bars_and_no_negative_ones() -> None:
 
 
 def test_held_html_names_rules() -> None:
-    assert "threshold.cell" in held_html(_held())
+    assert "table.empty" in held_html(_held())
     assert "private-mode" in held_html(_held())
 
 

@@ -104,7 +104,7 @@ LINEAR: dict[str, tuple[dict[str, Any], set[RuleId]]] = {
 }
 
 FEW = {RuleId.REGRESSION_EVENTS, RuleId.REGRESSION_PARAMETERS}
-MANY = {
+MANY: dict[str, Any] = {
     "rows": 10_000,
     "units": 10_000,
     "selected": Population(rows=10_000, units=10_000, units_exact=True),

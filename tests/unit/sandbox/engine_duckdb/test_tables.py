@@ -241,6 +241,39 @@ def test_bounds_decide_as_exact_figures_do(tmp_path: Path, top: int, share: str,
             check_measure(values, cells_of(candidate)[key], members, value, rules)
 
 
+@pytest.mark.parametrize(
+    ("p_percent", "first", "second", "is_sensitive"),
+    [
+        (10, 880, 10, False),
+        (10, 880, 25, True),
+        (10, 700, 10, False),
+        (10, 950, 1, True),
+        (60, 610, 20, False),
+        (60, 610, 26, True),
+        (60, 640, 1, True),
+    ],
+)
+def test_a_second_unit_counts_as_much_as_it_has(
+    tmp_path: Path, p_percent: int, first: int, second: int, is_sensitive: bool
+) -> None:
+    """The cell adds up to 1,000,000, of which the two largest units have so many thousandths; the rest have little."""
+    made, rows, _ = home(tmp_path, units=402, rows_per_unit=3)
+    left = 1_000_000 - 1000 * (first + second)
+    parts = {0: 1000 * first, 1: 1000 * second} | dict.fromkeys(range(2, 402), left // 400)
+    once = {row["_unit"]: dict(row, street="Futian") for row in rows}
+    split = [
+        dict(row, turnover=half, year=year, _row=2 * row["_unit"] + year)
+        for row in once.values()
+        for year, half in ((2020, parts[row["_unit"]] // 2), (2021, parts[row["_unit"]] - parts[row["_unit"]] // 2))
+    ]
+    made.publish(FILINGS, split, version=2)
+    rules = DisclosureRules(min_units=5, p_percent=p_percent)
+    source = Source(dataset=FILINGS, version=2)
+    (values,) = made.ask(asked(total_of("turnover"), by=("street",), source=source), rules).measures.values()
+    check_measure(values, 0, split, VALUES["turnover"], rules)
+    assert sensitive(values.absolute[0], values.largest[0], values.second[0], rules) is is_sensitive
+
+
 def test_distinct_units_are_exact_where_they_are_the_answer(tmp_path: Path) -> None:
     made, rows, _ = home(tmp_path, units=400)
     candidate = made.ask(asked(UNITS, by=("street",)))

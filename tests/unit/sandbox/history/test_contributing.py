@@ -182,10 +182,10 @@ def test_no_determined_meeting_has_few_contributors(
         more = equations(data, catalogue, proposal, released, [column("staff")], UNITS)
         learned = np.concatenate((learned, more))
     # One entry a firm and class: which firms are in a class is what contributes.
-    inside = np.stack([np.searchsorted([100, 580], band, side="right") == place for place in range(3)], axis=1).ravel()
-    public = np.zeros((0, UNITS * 3), dtype=np.int64)
-    if is_count:
-        public = np.kron(np.eye(UNITS, dtype=np.int64), np.ones((1, 3), dtype=np.int64))
+    of_class = np.searchsorted([100, 580], band, side="right")
+    inside = np.stack([of_class == place for place in range(3)], axis=1).ravel()
+    once = np.kron(np.eye(UNITS, dtype=np.int64), np.ones((1, 3), dtype=np.int64))
+    public = once if is_count else learned[:0]
     known = np.concatenate((learned, public))
     meetings = [one * other for one, other in itertools.product(learned, learned)]
     meetings += [one * (1 - other) for one, other in itertools.product(learned, learned)]

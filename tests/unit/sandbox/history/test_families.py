@@ -109,7 +109,7 @@ def test_overlaps_tell_what_all_combinations_of_classes_would(
     flags = np.zeros(ATOMS, dtype=bool)
     if blocks.free:
         flags = are_determined(_worlds(lane, blocks.free + 2) / scale)
-    flat = lane.flat(np.arange(len(lane.frame.part_rows)))
+    flat = lane.flat(np.arange(len(lane.frame.part_rows)), np.zeros(0, dtype=np.int64))
     in_flat = are_determined(_worlds(flat, 3) / scale)
     for atom in range(ATOMS):
         places = list(range(size * atom, size * (atom + 1)))
@@ -132,6 +132,15 @@ def test_vectors_have_the_products_that_sets_overlap_by(sets: list[Masks], other
     known = np.array([*(_form(one) for one in sets), *([np.ones(size, dtype=np.int64)] if is_centred else [])])
     _, is_made = blocks.forms_of([_name(other)])
     assert is_made[0] == (rank(np.concatenate((known, _form(other)[None]))) == rank(known))
+
+
+def test_a_part_counts_although_its_first_cell_is_held_back() -> None:
+    """Of one part with two sets of classes the first cell does not come out: the part is told all the same."""
+    one, two = ((True, False), (True, True, True), (True, True)), ((False, True), (True, True, True), (True, True))
+    lane, _ = _lane([([0] * ATOMS, [one, two])], [1] * ATOMS, is_centred=False)
+    lane = Lane(frame=lane.frame, old=lane.old.take(np.zeros(0, dtype=np.int64)), new=lane.old)
+    flat = lane.flat(np.zeros(1, dtype=np.int64), np.array([1]))
+    assert (flat.new.scale > 0).tolist() == [False, True]
 
 
 # --- whole sessions ---------------------------------------------------------------------------------------------------
