@@ -3,7 +3,6 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
-from itertools import pairwise
 from typing import Any, Final, cast
 
 import numpy as np
@@ -26,7 +25,7 @@ from sandbox.query.admit import Admitted
 from yingbi.errors import ErrorCode, UnavailableError
 from yingbi.plan.model import Column, Dimension, Question, RegressionQuestion, TableQuestion
 
-__all__ = ["ENTRY", "DuckdbEngine", "Limits", "bin_text"]
+__all__ = ["ENTRY", "DuckdbEngine", "Limits"]
 
 ENTRY: Final = "sandbox.engine_duckdb.worker:serve"
 _NUMBERS: Final = frozenset({ItemType.INTEGER, ItemType.DECIMAL})
@@ -184,12 +183,6 @@ class DuckdbEngine:
         return CageSpec(entry=ENTRY, data=folders, limits=limits)
 
 
-def bin_text(edges: Sequence[str], number: int) -> str:
-    """Return the key of a bin: `[-inf, 10)`, `[10, 20)`, `[20, +inf)` (docs/spec/plan.md)."""
-    low, high = list(pairwise(["-inf", *edges, "+inf"]))[number]
-    return f"[{low}, {high})"
-
-
 def _table_of(question: TableQuestion, measures: Sequence[Measure], resolver: Resolver, answer: Frame) -> Candidate:
     arrays = dict(answer.arrays)
     value = cast("dict[str, Any]", answer.value)
@@ -293,7 +286,8 @@ def _population(value: Sequence[Any]) -> Population:
 
 def _key_text(dimension: Dimension, item: DataItem, text: str) -> str:
     if dimension.edges is not None:
-        return bin_text(dimension.edges, int(text))
+        # Bins are numbered; what they are called is a matter of presentation.
+        return str(int(text))
     return _value_text(item, text)
 
 

@@ -201,6 +201,9 @@ class Gate:
             state = QuestionState.CANCELLED if error.code is ErrorCode.RUN_CANCELLED else QuestionState.FAILED
             self._book.end(question.id, state, code=error.code.value)
             return Failed(question=question.id, problem=error)
+        except BaseException:
+            self._book.end(question.id, QuestionState.FAILED, code=ErrorCode.INTERNAL.value)
+            raise
         if isinstance(result, Held):
             is_checked = bool(found.output_duties)
             output = self._held.hold(

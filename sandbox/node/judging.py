@@ -123,7 +123,7 @@ def _told(rows: int) -> int:
 
     SECURITY: how many rows a data set has is its node's own; of a list of few, two versions would tell who is new.
     """
-    unit = 10 ** max(1, len(str(rows)) - 1)
+    unit = int(10 ** max(1, len(str(rows)) - 1))
     return -(-rows // unit) * unit
 
 

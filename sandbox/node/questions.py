@@ -6,6 +6,7 @@ give one away.
 
 import json
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from enum import StrEnum
@@ -158,9 +159,13 @@ class QuestionBook:
     def fail_dead(self, is_alive: Callable[[str], bool]) -> int:
         """Mark running questions whose process is gone as failed; return how many. What they were charged stays."""
         dead = [row.id for row in self.list_questions() if row.state is QuestionState.RUNNING and not is_alive(row.id)]
+        ended = 0
         for question in dead:
-            self.end(question, QuestionState.FAILED, code="interrupted")
-        return len(dead)
+            # It may have ended, or another process may have seen it too, since the list was read.
+            with suppress(ConflictError):
+                self.end(question, QuestionState.FAILED, code="interrupted")
+                ended += 1
+        return ended
 
     def get(self, question: str) -> AskedQuestion:
         """Return one question.

@@ -29,6 +29,21 @@ class Running:
             path.unlink(missing_ok=True)
             os.close(handle)
 
+    @contextmanager
+    def share_node(self) -> Iterator[bool]:
+        """Hold the lock that all open gates of the node share; yield whether nobody else held it at the start."""
+        handle = os.open(self._folder / "open", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        try:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                is_alone = True
+            except BlockingIOError:
+                is_alone = False
+            fcntl.flock(handle, fcntl.LOCK_SH)
+            yield is_alone
+        finally:
+            os.close(handle)
+
     def is_alive(self, question: str) -> bool:
         """Return whether some process holds the lock of a question."""
         try:

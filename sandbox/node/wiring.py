@@ -30,8 +30,11 @@ def open_gate(
     frozen: frozenset[str] = frozenset(),
     cage: Cage | None = None,
     history: HistoryGate | None = None,
+    workers_ahead: int = 1,
 ) -> Iterator[Gate]:
-    """Open the gate of a node under the agreements that are active at it.
+    """Open the gate of a node under the agreements that are active at it; what a dead process left is cleared away.
+
+    `workers_ahead`: workers that are started before they are needed, for a gate that will be asked again.
 
     `cage` and `history` replace the node's own: for tests and for the control build of attacks.
 
@@ -40,10 +43,16 @@ def open_gate(
     """
     book = QuestionBook(home.database, home.clock)
     running = Running(home.folder / "running")
-    book.fail_dead(running.is_alive)
     held = HeldQueue(home.database, home.folder / "held", home.clock)
-    held.sweep()
-    with CagePool(cage if cage is not None else home.open_cage()) as pool:
+    with (
+        running.share_node() as is_alone,
+        CagePool(cage if cage is not None else home.open_cage(), size=workers_ahead) as pool,
+    ):
+        book.fail_dead(running.is_alive)
+        if is_alone:
+            # What a dead process left: nobody else is computing or holding something back now.
+            home.clear_scratch()
+            held.sweep()
         snapshots = FolderSnapshots(home.data)
         engine = DuckdbEngine(cage=pool, snapshots=snapshots, catalogue=home.catalogue.load, limits=home.config.limits)
         yield Gate(

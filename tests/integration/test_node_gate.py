@@ -231,7 +231,6 @@ def test_an_interrupt_at_the_keyboard_ends_the_question(node: Path) -> None:
 # --- what the node remembers ------------------------------------------------------------------------------------------
 
 
-@pytest.mark.xfail(strict=True, reason="history does not know the names that the engine gives to bins")
 def test_a_table_of_bins_is_remembered_like_any_other(node: Path) -> None:
     """Firm 0 is the only one of industry F: a bin, less the other industries' cells of that bin, is its tax."""
     bins = "bin(founded, 2000, 2010, 2020)"

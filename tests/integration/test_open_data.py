@@ -201,16 +201,6 @@ CARDS: Final = (
 )
 
 
-def numbered(cases: Sequence[tuple[str, str, str]]) -> list[Any]:
-    """Return the cases' numbers; bins come out under two names, of which one is made up (and history knows neither)."""
-    wrong = pytest.mark.xfail(strict=True, reason="the engine and the release door name bins differently")
-    binned = ("histogram(", "bin(")
-    return [
-        pytest.param(number, marks=[wrong] if any(word in case[0] for word in binned) else [])
-        for number, case in enumerate(cases)
-    ]
-
-
 def compare(found: Cells, plain: Mapping[tuple[Any, ...], tuple[Any, ...]], kinds: str) -> int:
     """Compare all released values; return how many there are."""
     released = 0
@@ -228,7 +218,7 @@ def compare(found: Cells, plain: Mapping[tuple[Any, ...], tuple[Any, ...]], kind
     return released
 
 
-@pytest.mark.parametrize("number", numbered(LOANS))
+@pytest.mark.parametrize("number", range(len(LOANS)))
 def test_released_answers_about_loans_are_those_of_plain_sql(loans: Published, number: int) -> None:
     question, sql, kinds = LOANS[number]
     with loans.gate() as gate:
@@ -237,7 +227,7 @@ def test_released_answers_about_loans_are_those_of_plain_sql(loans: Published, n
     assert compare(found, plain, kinds) >= 0.75 * sum(len(row) for row in plain.values())
 
 
-@pytest.mark.parametrize("number", numbered(CARDS))
+@pytest.mark.parametrize("number", range(len(CARDS)))
 def test_released_answers_about_clients_are_those_of_plain_sql(cards: Published, number: int) -> None:
     question, sql, kinds = CARDS[number]
     with cards.gate() as gate:

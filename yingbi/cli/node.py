@@ -237,7 +237,9 @@ def _extra() -> Iterator[None]:
 def _gate(home: "NodeHome", files: Sequence[Path], licensed: Sequence[str] | None) -> Iterator["Gate"]:
     with _extra():
         from sandbox.node.wiring import open_gate
-    with open_gate(home, [_agreement(file) for file in files], licensed=frozenset(licensed or ())) as gate:
+    with open_gate(
+        home, [_agreement(file) for file in files], licensed=frozenset(licensed or ()), workers_ahead=0
+    ) as gate:
         yield gate
 
 

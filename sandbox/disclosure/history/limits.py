@@ -19,7 +19,7 @@ class HistoryLimits:
     pairs of earlier tables whose intersections are named again (all pairs with the new one always are).
     `revealing`: determined sets to which nobody contributes.
     `meeting_atoms`: atoms x pairs of layers that are remembered (8 bytes each). `rounds`: rounds of suppression.
-    `give_back`: cells tried for release again. `proofs`: held cells for which another world is made.
+    `give_back`: lots of cells tried for release again. `proofs`: held cells for which another world is made.
     `pending`: judgements that wait to be recorded.
     """
 
@@ -32,7 +32,7 @@ class HistoryLimits:
     revealing: int = 512
     meeting_atoms: int = 16_000_000
     rounds: int = 64
-    give_back: int = 12
+    give_back: int = 24
     proofs: int = 16
     systems_in_memory: int = 6
     pending: int = 8

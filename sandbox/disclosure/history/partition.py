@@ -5,7 +5,7 @@ code an atom says everything. What varies in an atom is its values by sets of co
 declarations and questions alone.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from sandbox.catalog.model import DataItem
 from sandbox.disclosure.history.scopes import Scope
 from sandbox.disclosure.history.splits import Split
-from yingbi.errors import ErrorCode, RefusedError
+from yingbi.errors import ErrorCode, RefusedError, UnavailableError
 from yingbi.plan.model import Column, Dimension
 
 __all__ = [
@@ -234,6 +234,9 @@ def _cut_level(
         categories = facet.split.categories(facet.item, dimension)
         radix = int(categories.max(initial=0)) + 2
         names = facet.split.category_names(dimension)
+        if dimension.edges is not None:
+            _check_known({one[place] for one in keys}, names)
+        # A declared category that no row has is a cell without atoms.
         wanted = np.array([names.get(one[place], radix - 1) for one in keys], dtype=np.int64)
         atom_code = atom_code * radix + categories[facet.codes]
         cell_code = cell_code * radix + wanted
@@ -244,6 +247,12 @@ def _cut_level(
     codes = np.where(selected, atom_code, -1).astype(np.int32)
     digest = blake2b(codes.tobytes(), digest_size=16, key=parts.to_bytes(8, "big")).digest()
     return Layer(codes=codes, parts=parts, digest=digest), cell_code
+
+
+def _check_known(keys: Collection[str | None], names: Mapping[str | None, int]) -> None:
+    # SECURITY: a cell that history cannot place would bind nothing, and be remembered as if it told nothing.
+    if not names.keys() >= set(keys):
+        raise UnavailableError(ErrorCode.ENGINE_FAILED, "expected cells with the keys of their dimensions")
 
 
 def _numbered(known: Ints, codes: Ints) -> Ints:
@@ -267,6 +276,7 @@ def _secret_set(
     for dimension, value in zip(asked, values, strict=True):
         facet = space.secret[dimension.column]
         categories = facet.split.categories(facet.item, dimension)[: facet.classes]
-        wanted = facet.split.category_names(dimension).get(value, -1)
-        masks[dimension.column] = masks[dimension.column] & (categories == wanted)
+        names = facet.split.category_names(dimension)
+        _check_known({value}, names)
+        masks[dimension.column] = masks[dimension.column] & (categories == names[value])
     return tuple(masks[column].tobytes() for column in space.secret)

@@ -6,6 +6,7 @@ A split depends on declarations and questions only. Classes are numbered from 0;
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
+from itertools import pairwise
 from decimal import Decimal
 
 import numpy as np
@@ -131,8 +132,13 @@ Split = Values | Ranges
 
 
 def _bin_names(edges: tuple[str, ...]) -> dict[str | None, int]:
-    """Return the numbers of bins by key: how many edges are at or below them; null has the last one."""
+    """Return the numbers of bins by key: how many edges are at or below them; null has the last one.
+
+    A key is the text of the bin as cells have it (docs/spec/plan.md), or its number.
+    """
     names: dict[str | None, int] = {str(number): number for number in range(len(edges) + 1)}
+    texts = pairwise(["-inf", *edges, "+inf"])
+    names |= {f"[{low}, {high})": number for number, (low, high) in enumerate(texts)}
     return names | {None: len(edges) + 1}
 
 

@@ -2,7 +2,7 @@
 
 Seen from the new cells, what old answers leave of a target is a vector; a direction in which the target moves moves
 some new cells too, and those must go. Directions that move few cells and small ones are found for many targets at once
-(see `_cells_to_drop`); then cells are given back, largest first, while nothing gets determined. Dropping only ever
+(see `_cells_to_drop`); then cells are given back, by halves, while nothing gets determined. Dropping only ever
 removes equations, so that the targets determined with everything released are all there is to watch.
 
 Deterministic, bounded, and without a look at any confidential value.
@@ -152,10 +152,15 @@ def _give_back(rows: NewRows, probe: "_Probe", released: Ints, dropped: Sequence
     for one in _implied(rows, released, dropped):
         released = np.union1d(released, [one])
     waiting = sorted(set(dropped) - set(released.tolist()), key=lambda one: (rows.new.scale[one], one))
-    for one in waiting[:tries]:
-        more = np.union1d(released, [one])
-        if not probe.determined(more).any():
+    lots = [waiting]
+    while lots and tries:
+        lot, tries = lots.pop(), tries - 1
+        more = np.union1d(released, lot)
+        if not lot or not probe.determined(more).any():
             released = more
+        elif len(lot) > 1:
+            # All at once where that can be, else by halves, the larger cells first.
+            lots += [lot[len(lot) // 2 :], lot[: len(lot) // 2]]
     return released
 
 

@@ -185,7 +185,7 @@ def test_no_determined_meeting_has_few_contributors(
     of_class = np.searchsorted([100, 580], band, side="right")
     inside = np.stack([of_class == place for place in range(3)], axis=1).ravel()
     once = np.kron(np.eye(UNITS, dtype=np.int64), np.ones((1, 3), dtype=np.int64))
-    public = once if is_count else learned[:0]
+    public = np.array(once if is_count else learned[:0], dtype=np.int64)
     known = np.concatenate((learned, public))
     meetings = [one * other for one, other in itertools.product(learned, learned)]
     meetings += [one * (1 - other) for one, other in itertools.product(learned, learned)]
