@@ -15,7 +15,7 @@ import pytest
 from tests.lib.product_code import PACKAGES, ROOT, Module, modules
 
 # What Alembic runs: it looks for `upgrade` in them, and nothing is imported from them.
-SCRIPTS = re.compile(r"ledger/migrations/(env|versions/r\d{4}_\w+)\.py|yingbi/__main__\.py")
+SCRIPTS = re.compile(r"(?:ledger|sandbox)/migrations/(env|versions/r\d{4}_\w+)\.py|yingbi/__main__\.py")
 
 
 def lint_imports(folder: Path) -> subprocess.CompletedProcess[str]:

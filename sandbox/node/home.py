@@ -22,7 +22,7 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 
 from sandbox.catalog.store import CatalogueStore
-from sandbox.database import open_database
+from sandbox.database import open_database, reading
 from sandbox.engine_duckdb.registry import UnitRegistry
 from sandbox.isolation.bubblewrap import BubblewrapCage
 from sandbox.isolation.cage import Cage
@@ -107,7 +107,7 @@ class NodeHome:
         config = _read(folder)
         database = open_database(folder / _DATABASE)
         try:
-            with database.begin() as connection:
+            with reading(database).begin() as connection:
                 if not is_current(connection):
                     raise InvalidRequestError(
                         ErrorCode.CONFIG_INVALID,

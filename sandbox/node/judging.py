@@ -49,8 +49,8 @@ class Explanation:
     """What would happen to a question.
 
     `problem`: it cannot be read or does not fit the catalogue. `reasons`: why it is refused. `plan`: as it was
-    understood. `admitted`, `cost`: of a question that may run, and about what it would read. `output_duties`: whose check
-    its result needs.
+    understood. `admitted`, `cost`: of a question that may run, and about what it would read. `output_duties`: whose
+    check its result needs.
     """
 
     plan: Plan | None = None

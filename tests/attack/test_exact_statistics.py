@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.lib.attack_world import FIRMS, SECOND, Build, DeniedError, World, new_world, open_world
+from tests.lib.attack_world import CHANGED, FIRMS, SECOND, Build, DeniedError, World, new_world, open_world
 
 Number = Decimal | None
 Attack = Callable[[World], Number]
@@ -175,6 +175,13 @@ def version(world: World) -> Number:
     return None if new is None or old is None else new - old
 
 
+def change_between_versions(world: World) -> Number:
+    """Firm 64 paid more between the versions: the same question about both, where nobody else changed."""
+    ask = "select street, sum(tax) from lab.firms group by street"
+    new, old = (world.ask(ask, version=number).get(("s1",), [None])[0] for number in (2, 1))
+    return None if new is None or old is None else new - old
+
+
 def dominance(world: World) -> Number:
     """Firm 2 is nearly all of its cell: the cell is nearly firm 2."""
     return world.ask(
@@ -244,6 +251,7 @@ CASES = {
     "margin": Case(margin, tax_of(0)),
     "hierarchy": Case(hierarchy, tax_of(15)),
     "version": Case(version, tax_of(FIRMS - 1)),
+    "change between versions": Case(change_between_versions, lambda world: CHANGED),
     "dominance": Case(dominance, tax_of(2), within=Decimal("0.1"), control=Build.NO_RULES),
     "dominance by coalition": Case(coalition, tax_of(6), within=Decimal("0.1"), control=Build.NO_RULES),
     "class disclosure": Case(class_disclosure, lambda world: number_of(world, "c11", "A"), control=Build.NO_RULES),

@@ -593,7 +593,7 @@ def test_the_tour_of_the_gate_can_be_pasted(tmp_path: Path) -> None:
     )
     assert (done.returncode, done.stderr) == (0, ""), done.stdout + done.stderr
     assert re.findall(r"exit code \d+", done.stdout) == ["exit code 77", "exit code 77"]
-    for said in ("福田街道", "would be enough: grant aggregate of column `revenue`", "threshold.cell", "rejected"):
+    for said in ("福田街道", "would be enough: grant aggregate of column `revenue`", "table.empty", "rejected"):
         assert said in done.stdout, said
     assert "NOT REFUSED" not in done.stdout
     states = [row["state"] for row in run("node", "questions", "--node", tmp_path / "gate/node", "--json").json]

@@ -34,13 +34,14 @@ from yingbi.canonical import JsonValue
 from yingbi.events.fields import Grade, PrivacyUnit
 from yingbi.plan.codec import plan_to_json
 
-__all__ = ["FIRMS", "SECOND", "Build", "DeniedError", "World", "firms_dataset", "new_world", "open_world"]
+__all__ = ["CHANGED", "FIRMS", "SECOND", "Build", "DeniedError", "World", "firms_dataset", "new_world", "open_world"]
 
 FIRMS = 420
 STREETS = ("s0", "s1", "s2", "s3")
 COMMUNITIES = tuple(f"c{number:02}" for number in range(12))
 INDUSTRIES = ("A", "B", "C", "D", "E", "F")
 SECOND = "partner:bank-b"
+CHANGED = 33_333
 
 Cell = tuple[str | None, ...]
 
@@ -110,8 +111,10 @@ def new_world(folder: Path) -> Path:
     """Publish the world into a node below `folder` and return the node's folder; `open_world` opens copies of it."""
     home = new_node(folder / "node")
     firms = _firms()
-    publish_table(home, firms_dataset(), _write(folder / "firms.parquet", firms[firms.number < FIRMS - 1]))
-    # Version 2 has one firm more: what it adds to a total is that firm.
+    early = firms[firms.number < FIRMS - 1].copy()
+    early.loc[early.number == 64, "tax"] -= CHANGED
+    publish_table(home, firms_dataset(), _write(folder / "firms.parquet", early))
+    # Version 2 has one firm more, and one filed late: what either adds to a total is its own.
     publish_table(home, firms_dataset(), _write(folder / "firms2.parquet", firms))
     publish_table(home, _filings_dataset(), _write(folder / "filings.parquet", _filings(firms)))
     home.close()
@@ -193,6 +196,8 @@ def _plant(frame: pd.DataFrame) -> None:
     frame.loc[(frame.community == 10) & (frame.industry == "B"), "penalised"] = False
     # 15: moves from c03 to c04 in the 2025 hierarchy; the last one comes with version 2.
     frame.loc[[15, FIRMS - 1], "tax"] = [55_555, 44_444]
+    # 64: paid more between version 1 and version 2.
+    frame.loc[64, "tax"] = 40_000
     # 30: the only firm with 500 staff or more, above an edge.
     frame.loc[30, ["staff", "tax"]] = [700, 66_666]
 

@@ -42,6 +42,7 @@ Bools = NDArray[np.bool_]
 
 _RULE: Final = "history"
 _WEIGHTED_RULE: Final = "history-weighted"
+_VERSIONS_RULE: Final = "history-versions"
 _PROTECTION_RULE: Final = "history-protection"
 _REPEATED: Final = "repeated"
 _TOTALS: Final = frozenset({MeasureKind.SUM, MeasureKind.SQUARES, MeasureKind.PRODUCT})
@@ -182,10 +183,30 @@ class History:
             self._pending.popitem(last=False)
         return HistoryVerdict(
             suppress={measure: proposal.measures[measure].publishable & ~mask for measure, mask in masks.items()},
-            findings=(*_findings(proposal, masks, checked, weighted), *_near(movements, proposal)),
+            findings=(
+                *_findings(proposal, masks, checked, weighted),
+                *_near(movements, proposal),
+                *self._versions(claims),
+            ),
             token=token,
             evidence=evidence,
         )
+
+    def _versions(self, claims: Sequence[_Claim]) -> tuple[Finding, ...]:
+        """Find an answer about another version of rows that earlier answers were about.
+
+        SECURITY: rows of two versions count as one value here. Where a few have changed in between, the difference of
+        two totals is what they changed by; until that is a target of its own, a person looks.
+        """
+        systems = {claim.part.system: claim.part.scope.version(claim.part.system.dataset) for claim in claims}
+        is_another = any(
+            earlier.scope.version(key.dataset) != version
+            for key, version in systems.items()
+            for _, earlier in self._parts.get(key, ())
+        )
+        if not is_another:
+            return ()
+        return (Finding(risk=Risk.DIFFERENCING, rule=_VERSIONS_RULE, verdict=CheckVerdict.REVIEW),)
 
     def _check(self, key: SystemKey, new: Sequence[tuple[Layout, Part]], proposal: Proposal, digest: str) -> Checked:
         system = self._system(key)

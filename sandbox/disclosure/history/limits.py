@@ -34,5 +34,5 @@ class HistoryLimits:
     rounds: int = 64
     give_back: int = 24
     proofs: int = 16
-    systems_in_memory: int = 6
+    systems_in_memory: int = 64
     pending: int = 8

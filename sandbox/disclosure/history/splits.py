@@ -6,8 +6,8 @@ A split depends on declarations and questions only. Classes are numbered from 0;
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
-from itertools import pairwise
 from decimal import Decimal
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray

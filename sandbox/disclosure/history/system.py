@@ -30,6 +30,7 @@ __all__ = [
     "build_frame",
     "empty_factor",
     "extend",
+    "forward",
     "gram",
     "independent",
     "joined",

@@ -51,7 +51,9 @@ _CHUNK = 200_000
 _FEWEST = 2
 _HALF = 0.5
 _DENSE = 4_000_000
-BOTH, LEFT, RIGHT = 0, 1, 2
+BOTH = 0
+LEFT = 1
+RIGHT = 2
 
 
 class TargetKind(StrEnum):
