@@ -32,7 +32,7 @@ class Running:
     @contextmanager
     def share_node(self) -> Iterator[bool]:
         """Hold the lock that all open gates of the node share; yield whether nobody else held it at the start."""
-        handle = os.open(self._folder / "open", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        handle = os.open(self._folder.with_suffix(".lock"), os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
         try:
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
