@@ -2,7 +2,7 @@
 
 import fcntl
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -30,17 +30,17 @@ class Running:
             os.close(handle)
 
     @contextmanager
-    def share_node(self) -> Iterator[bool]:
-        """Hold the lock that all open gates of the node share; yield whether nobody else held it at the start."""
+    def share_node(self, sweep: Callable[[], None]) -> Iterator[None]:
+        """Hold the lock that all open gates of the node share; who finds it free runs `sweep` before others come."""
         handle = os.open(self._folder.with_suffix(".lock"), os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
         try:
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                is_alone = True
+                sweep()
             except BlockingIOError:
-                is_alone = False
+                pass
             fcntl.flock(handle, fcntl.LOCK_SH)
-            yield is_alone
+            yield
         finally:
             os.close(handle)
 

