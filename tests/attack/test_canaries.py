@@ -435,6 +435,7 @@ def test_the_folder_of_questions_that_run_holds_no_data(node: Path) -> None:
     names = {path.relative_to(node).parts[0] for path in node.rglob("*") if path.is_file()}
     assert names - {"data", "registry", "running", "scratch", "held", "node.toml", "node.sqlite"} <= {
         "node.sqlite-wal",
+        "running.lock",
         "node.sqlite-shm",
     }
     assert list((node / "scratch").iterdir()) == []
