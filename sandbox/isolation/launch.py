@@ -4,8 +4,10 @@
 request's thread started would die with that thread.
 """
 
+import contextlib
 import os
 import queue
+import signal
 import subprocess
 import sys
 import sysconfig
@@ -28,11 +30,18 @@ _launcher: list[tuple[int, threading.Thread]] = []
 def launch(
     command: Sequence[str], *, pass_fds: tuple[int, ...], environment: dict[str, str]
 ) -> subprocess.Popen[bytes]:
-    """Start a process in a session of its own, with pipes on 0 and 1 and nothing on 2 (side effect: a process)."""
+    """Start a process in a session of its own, with pipes on 0 and 1 and nothing on 2 (side effect: a process).
+
+    Whoever is interrupted while waiting for it has no process left behind.
+    """
     _ensure_launcher()
     done: Future[subprocess.Popen[bytes]] = Future()
     _starts.put((command, pass_fds, environment, done))
-    return done.result()
+    try:
+        return done.result()
+    except BaseException:
+        done.add_done_callback(_end)
+        raise
 
 
 def interpreter() -> str:
@@ -54,6 +63,12 @@ def code_folders() -> tuple[Path, ...]:
         if spec is not None and spec.origin is not None:
             folders.append(Path(spec.origin).resolve().parent)
     return tuple(folders)
+
+
+def _end(done: "Future[subprocess.Popen[bytes]]") -> None:
+    if done.exception() is None:
+        with done.result() as process, contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
 
 
 def _ensure_launcher() -> None:

@@ -100,18 +100,12 @@ def check(
         RefusedError: a stated bound is reached (`history-limit`).
     """
     stage = _Stage(space, table, old, new, basis, terms)
-    watch, found = stage.determined()
-    choice = Choice(released=stage.candidates, rounds=0, is_enough=True)
-    if len(watch):
-        limits = terms.limits
-        bounds = {"rounds": limits.rounds, "give_back": limits.give_back}
-        choice = choose(stage.lane.frame, stage.starts(watch), stage.rows, stage.candidates, watch, **bounds)
-        # An independent look: other directions, projected in one go onto the worlds of everything that stays released.
-        _, after = stage.looked_at(watch, choice.released, terms.seed + 1)
-        stage.is_sound &= not after.any()
+    choice, watch = _choose(stage, terms)
+    found = Counter(one.kind for one in watch.sets)
+    found[TargetKind.HELD_BACK] += len(watch.held)
     return Checked(
         released=stage.released(choice.released),
-        found=found,
+        found={kind: count for kind, count in sorted(found.items()) if count},
         rounds=choice.rounds,
         basis=stage.basis,
         grow=partial(stage.grown, choice.released),
@@ -119,6 +113,29 @@ def check(
         is_proved=choice.is_enough and stage.is_sound,
         notes=stage.notes(),
     )
+
+
+def _choose(stage: "_Stage", terms: Terms) -> tuple[Choice, Watch]:
+    """Return which new rows come out, and the targets that those held back would have determined.
+
+    Two units of which each is determined are no pair to look for; freed from that, their sum can still be. So what is
+    determined is looked for again among what would come out, until nothing new is.
+    """
+    limits = terms.limits
+    choice = Choice(released=stage.candidates, rounds=0, is_enough=True)
+    watch = more = stage.determined(choice.released)
+    for _ in range(limits.rounds):
+        if not len(more):
+            break
+        bounds = {"rounds": limits.rounds, "give_back": limits.give_back}
+        choice = choose(stage.lane.frame, stage.starts(watch), stage.rows, stage.candidates, watch, **bounds)
+        # An independent look: other directions, projected in one go onto the worlds of everything that stays released.
+        _, after = stage.looked_at(watch, choice.released, terms.seed + 1)
+        stage.is_sound &= not after.any()
+        more = stage.determined(choice.released)
+        watch = watch.joined(more)
+    stage.is_sound &= not len(more)
+    return choice, watch
 
 
 class _Stage:
@@ -182,25 +199,22 @@ class _Stage:
 
     # --- what is determined -------------------------------------------------------------------------------------------
 
-    def determined(self) -> tuple[Watch, dict[TargetKind, int]]:
-        """Return the targets that all released rows determine and the old ones alone do not."""
+    def determined(self, released: Ints) -> Watch:
+        """Return the targets that some new rows determine with the old ones, and the old ones alone do not."""
         frame = self.lane.frame
-        if not frame.free or not len(self.candidates):
-            return Watch(sets=[], held=self._held.take(np.zeros(0, dtype=np.int64))), {}
+        if not frame.free or not len(released):
+            return Watch(sets=[], held=self._held.take(np.zeros(0, dtype=np.int64)))
         is_flat = frame.free == 1
         least = widest(self._units) + _SPARE_DIRECTIONS
-        self._first = next(self._looks(least if is_flat else _FEWEST_DIRECTIONS, self._terms.seed, self.candidates))
-        flat = self._first[1] if is_flat else self._flat_worlds(least)
+        self._first = next(self._looks(least if is_flat else _FEWEST_DIRECTIONS, self._terms.seed, released))
+        flat = self._first[1] if is_flat else self._flat_worlds(least, released)
         sets = self._named(flat)
         if not is_flat:
             sets += self._pairs_of(sets)
-        sets += self._revealing(flat)
-        every = Watch(sets=list(_distinct(sets)), held=self._held)
-        before, after = self.looked_at(every, self.candidates, self._terms.seed, use_first=True)
-        watch = every.take(after & ~before)
-        found = Counter(one.kind for one in watch.sets)
-        found[TargetKind.HELD_BACK] += len(watch.held)
-        return watch, {kind: count for kind, count in sorted(found.items()) if count}
+        sets += self._revealing(flat, released)
+        every = Watch(sets=sets, held=self._held).distinct()
+        before, after = self.looked_at(every, released, self._terms.seed, use_first=True)
+        return every.take(after & ~before)
 
     def starts(self, watch: Watch) -> Iterator[Floats]:
         """Return directions that keep all old rows, a few at a time, enough to tell of all watched targets."""
@@ -237,17 +251,16 @@ class _Stage:
             self.is_sound &= after.is_sound
             yield before.values, after.values
 
-    def _flat_worlds(self, count: int) -> Floats:
+    def _flat_worlds(self, count: int, released: Ints) -> Floats:
         """Return directions that keep every public part."""
-        lane = self.lane.flat(self._canonical(), self.candidates)
+        lane = self.lane.flat(self._canonical(), released)
         known = self.basis.flat
         flat = lane.caught_up(empty_basis() if known is None else known)
         self.basis = replace(self.basis, flat=flat)
         rows = lane.new_rows(flat)
         self._check_directions(lane, count)
         start = directions(lane.frame, count, (self._terms.seed, 0))
-        released = self.candidates[lane.new.scale[self.candidates] > 0]
-        worlds = lane.worlds(flat, rows, released, start)
+        worlds = lane.worlds(flat, rows, released[lane.new.scale[released] > 0], start)
         self.is_sound &= worlds.is_sound
         return worlds.values
 
@@ -268,9 +281,9 @@ class _Stage:
         pairs = unit_pairs(by_set / np.sqrt(self.lane.frame.rows[lone])[:, None, None], lone)
         return [AtomSet(kind=TargetKind.PAIR, atoms=one, is_joint=True) for one in pairs]
 
-    def _revealing(self, flat: Floats) -> list[AtomSet]:
+    def _revealing(self, flat: Floats, released: Ints) -> list[AtomSet]:
         canonical = self._canonical()
-        every = joined([self.lane.old, self.lane.new.take(self.candidates)])
+        every = joined([self.lane.old, self.lane.new.take(released)])
         sets: dict[int, set[SecretSet]] = {layer: set() for layer in range(len(self.lane.frame.layers))}
         names = list(self._blocks.number)
         layer_of = np.searchsorted(self.lane.frame.offset, canonical[every.part], side="right") - 1
@@ -385,16 +398,6 @@ def _flags(seen: Sequence[Sequence[Floats]]) -> Bools:
     """Tell which targets are determined, from their sums in several lots of directions."""
     sums = [np.concatenate(parts, axis=1) for parts in zip(*seen, strict=True)]
     return np.array([bool(are_determined(one[None])[0]) for one in sums], dtype=bool)
-
-
-def _distinct(sets: Sequence[AtomSet]) -> Iterator[AtomSet]:
-    seen: set[tuple[bool, bytes, bytes]] = set()
-    for one in sets:
-        form = b"" if one.form is None else one.form.tobytes()
-        name = (one.is_joint, np.sort(one.atoms).tobytes(), form)
-        if name not in seen:
-            seen.add(name)
-            yield one
 
 
 def _at_bound(what: str) -> RefusedError:

@@ -179,7 +179,10 @@ class _ClassSets:
         self.names, self.forms = [self.names[number] for number in kept], [self.forms[number] for number in kept]
         self.matrix = np.array([self.forms[at] / size[number] for at, number in enumerate(kept)])
         self.matrix = self.matrix.reshape(len(kept), told.frame.free)
-        self.number = [told.blocks.number.get(one.plus, -1) if one.minus is None else -1 for one in self.names]
+        # A released cell has passed the rules; what it leaves over, or differs by from another, has not.
+        is_cell = [one.minus is None and not one.is_rest for one in self.names]
+        numbers = told.blocks.number
+        self.number = [numbers.get(one.plus, -1) if flag else -1 for one, flag in zip(self.names, is_cell, strict=True)]
 
 
 def _at_bound(what: str) -> RefusedError:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import cho_factor, cho_solve
 
-from sandbox.disclosure.history.system import DEPENDENT, Factor, Frame, Rows, forward, gram, independent
+from sandbox.disclosure.history.system import DEPENDENT, Factor, Frame, Rows, forward, gram, independent, joined
 from sandbox.disclosure.history.targets import AtomSet, form_size, sums_of, width_of
 from sandbox.disclosure.history.worlds import NEARLY, are_determined
 
@@ -72,6 +72,19 @@ class Watch:
         sets = [one for one, flag in zip(self.sets, flags, strict=False) if flag]
         return Watch(sets=sets, held=self.held.take(flags[len(self.sets) :]))
 
+    def joined(self, other: "Watch") -> "Watch":
+        """Return the targets of both, each once."""
+        return Watch(sets=[*self.sets, *other.sets], held=joined([self.held, other.held])).distinct()
+
+    def distinct(self) -> "Watch":
+        """Return every target once."""
+        sets: dict[object, AtomSet] = {}
+        for one in self.sets:
+            sets.setdefault(_name_of(one), one)
+        rows = np.stack((self.held.part, self.held.secret), axis=1)
+        _, first = np.unique(rows, axis=0, return_index=True)
+        return Watch(sets=list(sets.values()), held=self.held.take(np.sort(first)))
+
     def seen_by(self, frame: Frame, values: Floats) -> list[Floats]:
         """Return the scaled sums of directions (N, B, r) over each target (b, r)."""
         held = frame.apply(self.held, values)
@@ -80,6 +93,11 @@ class Watch:
     def width(self, frame: Frame) -> int:
         """Return the largest number of sums of a target of which any combination must stay free."""
         return max([1, *(width_of(frame, one) for one in self.sets)])
+
+
+def _name_of(target: AtomSet) -> tuple[bool, bytes, bytes]:
+    form = b"" if target.form is None else target.form.tobytes()
+    return target.is_joint, np.sort(target.atoms).tobytes(), form
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -264,19 +264,16 @@ def test_entries_go_on_while_witnesses_are_slow_and_each_round_takes_the_newest(
             problems.append(problem)
 
     with opened(log, witnesses) as opened_log:
-        started = time.monotonic()
         threads = [threading.Thread(target=call, args=(opened_log,)) for _ in range(25)]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
-        taken_s = time.monotonic() - started
         assert not problems
         assert {verdict(opened_log, receipt, witnesses) for receipt in receipts[::20]} == {Verdict.VERIFIED}
     assert sorted(receipt.proof.index for receipt in receipts) == list(range(200))
-    # One after the other 200 entries would take 10 s; 25 callers with 8 each take about 8 to 16 rounds.
+    # One after the other 200 entries would take 200 rounds; 25 callers with 8 each take about 8 to 16.
     assert len(slow.sizes) < 40
-    assert taken_s < 8
     assert slow.sizes == sorted(slow.sizes), "never an older head than before"
     heads = {receipt.signed.checkpoint.size: receipt.signed for receipt in receipts}
     keys = [item.cosigner.verifier for item in witnesses.members]

@@ -1,7 +1,6 @@
 """Worlds against exact elimination: the same sets are determined; after suppression none of the named is."""
 
 import numpy as np
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -145,15 +144,14 @@ _question = st.tuples(
 )
 
 
-@settings(max_examples=60, deadline=None, derandomize=True)  # the gap below is known and open; fix it, then remove this
+@settings(max_examples=60, deadline=None)
 @given(seed=st.integers(0, 2**32 - 1), asked=st.lists(_question, min_size=2, max_size=5))
 def test_no_named_target_is_determined_after_any_session(seed: int, asked: list[_Asked]) -> None:
     _check_session(seed, asked)
 
 
-@pytest.mark.xfail(strict=True, reason="what a later question names can follow from earlier answers already")
-def test_a_cell_that_is_named_late_does_not_follow_from_what_was_released_before() -> None:
-    """Found by the property above: released cells combined into a small one that no answer had named yet."""
+def test_two_units_that_were_determined_one_by_one_are_not_determined_together() -> None:
+    """Found by the property above: freed from following each by itself, two units still followed as a sum."""
     odd, other = (Comparison.NE, 18), (Comparison.NE, 17)
     asked: list[_Asked] = [
         ([], False, None),
