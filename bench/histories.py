@@ -14,7 +14,7 @@ from bench.figures import Figure
 from policies.disclosure import DisclosureRules
 from sandbox.candidate import MeasureValues
 from sandbox.catalog.model import Catalogue, DataItem, ItemType
-from sandbox.disclosure.atoms import AtomTable, Facet
+from sandbox.disclosure.atoms import AtomTable, Facet, Sameness
 from sandbox.disclosure.history.history import History
 from sandbox.disclosure.history.store import HistoryStore
 from sandbox.disclosure.history_gate import Proposal, ProposedMeasure
@@ -59,11 +59,19 @@ class _Source(ArraySource):
 
     known: dict[tuple[Facet, ...], AtomTable] = field(default_factory=dict)
 
-    def atoms(self, dataset: str, versions: Sequence[int], facets: Sequence[Facet], *, cap: int) -> AtomTable:
+    def atoms(
+        self,
+        dataset: str,
+        versions: Sequence[int],
+        facets: Sequence[Facet],
+        *,
+        cap: int,
+        same: Sameness | None = None,
+    ) -> AtomTable:
         """Return atoms, formed at the first call."""
         key = tuple(facets)
         if key not in self.known:
-            self.known[key] = ArraySource.atoms(self, dataset, versions, facets, cap=cap)
+            self.known[key] = ArraySource.atoms(self, dataset, versions, facets, cap=cap, same=same)
         return self.known[key]
 
     def totals(self, table: AtomTable, dataset: str, version: int, measure: Measure) -> tuple[int, ...]:

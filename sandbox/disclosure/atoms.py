@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from sandbox.operations.measure import Measure
 from yingbi.plan.model import Column
 
-__all__ = ["ABSENT", "AtomSource", "AtomTable", "Contributions", "Facet", "Largest"]
+__all__ = ["ABSENT", "AtomSource", "AtomTable", "Contributions", "Facet", "Largest", "Sameness"]
 
 ABSENT = -1
 """Code of a row that has no value in a facet: null, not joined, or not in that version."""
@@ -38,9 +38,21 @@ class Facet:
     presence: bool = False
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sameness:
+    """When rows of two versions are one row: where unit and row key agree, and `column` has one value in both.
+
+    `is_near=True`: or has values that lie close together: of all that the row ever had, in order of size, each step
+    between two is at most a tenth of the larger.
+    """
+
+    column: Column
+    is_near: bool = False
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class AtomTable:
-    """Atoms of a data set over some facets.
+    """Atoms of a data set over some facets; `same` tells which rows of several versions are one.
 
     `codes`: atoms x facets, int32, an index into `labels[facet]` or `ABSENT`; for bins the code is the number of edges
     at or below the value, and `labels` is empty. `rows`: rows of the atom. `units`: distinct privacy units, exact below
@@ -53,6 +65,7 @@ class AtomTable:
     rows: NDArray[np.int64]
     units: NDArray[np.int64]
     solo: NDArray[np.int64]
+    same: Sameness | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -90,11 +103,19 @@ class Largest:
 class AtomSource(Protocol):
     """Where history gets atoms from: the engine, in its cage.
 
-    Rows of several versions of a data set are one row where unit and row key agree; a facet of a joined data set is
-    looked up by the unit.
+    Rows of several versions of a data set are one row where unit and row key agree (and a value, with `same`); a facet
+    of a joined data set is looked up by the unit, one of another version of the data set by the row.
     """
 
-    def atoms(self, dataset: str, versions: Sequence[int], facets: Sequence[Facet], *, cap: int) -> AtomTable:
+    def atoms(
+        self,
+        dataset: str,
+        versions: Sequence[int],
+        facets: Sequence[Facet],
+        *,
+        cap: int,
+        same: Sameness | None = None,
+    ) -> AtomTable:
         """Return the atoms of the rows that are in any of `versions`, over `facets`."""
 
     def totals(self, table: AtomTable, dataset: str, version: int, measure: Measure) -> tuple[int, ...]:

@@ -1,7 +1,8 @@
 """Atoms, in the cage: rows grouped by every facet that answers have used (sandbox/disclosure/atoms.py).
 
-Rows of several versions are one row where unit and row number agree (a full outer join); facets of other data sets are
-looked up by the unit. Units are counted exactly only where an atom could have fewer than `cap` of them.
+Rows of several versions are one row where unit, row number and a value agree (a full outer join; where values need only
+be near, they are sorted by row first); facets of other data sets are looked up by the unit. Units are counted exactly
+only where an atom could have fewer than `cap` of them.
 """
 
 from typing import Any
@@ -29,9 +30,14 @@ __all__ = ["compute_atoms"]
 
 Arrays = dict[str, NDArray[Any]]
 
+# Two values are near when they differ by at most one part in so many of the larger.
+_NEAR = 10
+
 
 def compute_atoms(session: Session, job: AtomsJob) -> tuple[JsonValue, Arrays]:
     """Form the atoms of a job, or with a measure its total in each; labels in ascending order, atoms by their codes."""
+    if job.is_near:
+        session.run(_near_sql(job))
     if job.is_contribution:
         return _contributions(session, job)
     parameters = Parameters()
@@ -183,19 +189,51 @@ def _count_distinct(session: Session, job: AtomsJob, atoms: NDArray[Any]) -> Col
 
 def _source_sql(job: AtomsJob) -> str:
     first, *others = job.versions
-    parts = [f"d{first}.rows AS t{first}"]
+    parts = [f"{_rows_sql(job, first)} AS t{first}"]
     for index in others:
         known = [number for number in job.versions if number < index]
-        parts.append(f"FULL JOIN d{index}.rows AS t{index} ON {_same_row(index, known)}")
+        parts.append(f"FULL JOIN {_rows_sql(job, index)} AS t{index} ON {_same_row(job, index, known)}")
     for index in range(len(job.versions), len(job.tables)):
         is_version = index in job.rows_of
-        on = _same_row(index, list(job.versions)) if is_version else f"t{index}._unit = {_unit_sql(job)}"
-        parts.append(f"LEFT JOIN d{index}.rows AS t{index} ON {on}")
+        on = _same_row(job, index, list(job.versions)) if is_version else f"t{index}._unit = {_unit_sql(job)}"
+        parts.append(f"LEFT JOIN {_rows_sql(job, index)} AS t{index} ON {on}")
     return " ".join(parts)
 
 
-def _same_row(index: int, known: list[int]) -> str:
-    return " AND ".join(f"t{index}.{name} = {_first(known, name)}" for name in ("_unit", "_row"))
+def _rows_sql(job: AtomsJob, index: int) -> str:
+    if not job.is_near or index not in (*job.versions, *job.rows_of):
+        return f"d{index}.rows"
+    return (
+        f"(SELECT r.*, near._same FROM d{index}.rows AS r JOIN near"  # noqa: S608 - ours
+        f" ON near.version = {index} AND near._unit = r._unit AND near._row = r._row)"
+    )
+
+
+def _same_row(job: AtomsJob, index: int, known: list[int]) -> str:
+    agree = [f"t{index}.{name} = {_first(known, name)}" for name in ("_unit", "_row")]
+    if job.same is not None:
+        # Rows that are joined already agree, so that the first that is there has the value of all.
+        name = "_same" if job.is_near else column_sql(job.same).partition(".")[2]
+        agree.append(f"t{index}.{name} IS NOT DISTINCT FROM {_first(known, name)}")
+    return " AND ".join(agree)
+
+
+def _near_sql(job: AtomsJob) -> str:
+    """Return the statement that numbers the values of each row, those that lie close together alike (`Sameness`)."""
+    if job.same is None:
+        raise ValueError("expected a column")
+    name = column_sql(job.same).partition(".")[2]
+    values = " UNION ALL ".join(
+        f"SELECT {index} AS version, _unit, _row, CAST({name} AS DOUBLE) AS x FROM d{index}.rows"  # noqa: S608 - ours
+        for index in (*job.versions, *job.rows_of)
+    )
+    order = "OVER (PARTITION BY _unit, _row ORDER BY x NULLS LAST, version"
+    return (
+        f"CREATE TEMP TABLE near AS SELECT version, _unit, _row, sum(step) {order} ROWS UNBOUNDED PRECEDING) AS _same"  # noqa: S608 - ours
+        f" FROM (SELECT *, CASE WHEN row_number() {order}) = 1 OR (x IS NULL AND lag(x) {order}) IS NULL) THEN 0"
+        f" WHEN x IS NULL OR (x - lag(x) {order})) * {_NEAR} > greatest(abs(x), abs(lag(x) {order}))) THEN 1"
+        f" ELSE 0 END AS step FROM ({values}))"
+    )
 
 
 def _unit_sql(job: AtomsJob) -> str:

@@ -12,7 +12,7 @@ from policies.disclosure import DisclosureRules
 from sandbox.candidate import Candidate, MeasureValues, Population, RegressionCandidate
 from sandbox.catalog.literals import decimal_text
 from sandbox.catalog.model import Catalogue, DataItem, ItemType
-from sandbox.disclosure.atoms import AtomTable, Contributions, Facet, Largest
+from sandbox.disclosure.atoms import AtomTable, Contributions, Facet, Largest, Sameness
 from sandbox.engine_duckdb.job import Job, Settings, pack_job
 from sandbox.engine_duckdb.resolve import Contribution, Resolver, resolve_atoms, resolve_regression, resolve_table
 from sandbox.engine_duckdb.snapshots import Snapshots
@@ -67,9 +67,17 @@ class DuckdbEngine:
         """
         return self._run(admitted.question, admitted.measures, admitted.rules, limits, on_progress, cancel)
 
-    def atoms(self, dataset: str, versions: Sequence[int], facets: Sequence[Facet], *, cap: int) -> AtomTable:
+    def atoms(
+        self,
+        dataset: str,
+        versions: Sequence[int],
+        facets: Sequence[Facet],
+        *,
+        cap: int,
+        same: Sameness | None = None,
+    ) -> AtomTable:
         """Return the atoms of the rows that are in any of `versions`, over `facets`; errors as for `run`."""
-        job, resolver = resolve_atoms(dataset, versions, facets, self.catalogue(), cap=cap)
+        job, resolver = resolve_atoms(dataset, versions, facets, self.catalogue(), cap=cap, same=same)
         answer = self._compute(job, resolver, None, None, None)
         return AtomTable(
             facets=tuple(facets),
@@ -78,6 +86,7 @@ class DuckdbEngine:
             rows=answer.arrays["rows"],
             units=answer.arrays["units"],
             solo=answer.arrays["solo"],
+            same=same,
         )
 
     def totals(self, table: AtomTable, dataset: str, version: int, measure: Measure) -> tuple[int, ...]:
@@ -85,7 +94,9 @@ class DuckdbEngine:
 
         Quantiles and models have the total of their first column: they are guarded as if they were that sum.
         """
-        job, resolver = resolve_atoms(dataset, [version], table.facets, self.catalogue(), cap=1, measure=measure)
+        job, resolver = resolve_atoms(
+            dataset, [version], table.facets, self.catalogue(), cap=1, same=table.same, measure=measure
+        )
         answer = self._compute(job, resolver, None, None, None)
         found = cast("tuple[int, ...]", unpack_wide(dict(answer.arrays), "totals"))
         labels = _facet_labels(answer, table.facets, resolver)
@@ -98,7 +109,9 @@ class DuckdbEngine:
         """Return what the rows of a version contribute, by atom and class of `secret`; errors as for `run`."""
         facets = (*table.facets, *secret)
         contribution = Contribution(subject=subject)
-        job, resolver = resolve_atoms(dataset, [version], facets, self.catalogue(), cap=1, contribution=contribution)
+        job, resolver = resolve_atoms(
+            dataset, [version], facets, self.catalogue(), cap=1, same=table.same, contribution=contribution
+        )
         answer = self._compute(job, resolver, None, None, None)
         arrays, public = answer.arrays, len(table.facets)
         labels = _facet_labels(answer, facets, resolver)
@@ -128,7 +141,9 @@ class DuckdbEngine:
         if not sets:
             return ()
         facets = (*table.facets, *secret)
-        job, resolver = resolve_atoms(dataset, [version], facets, self.catalogue(), cap=1, contribution=contribution)
+        job, resolver = resolve_atoms(
+            dataset, [version], facets, self.catalogue(), cap=1, same=table.same, contribution=contribution
+        )
         arrays = dict(self._compute(job, resolver, None, None, None).arrays)
         wide = [unpack_wide(arrays, name) for name in ("absolute", "largest", "second")]
         return tuple(

@@ -168,7 +168,8 @@ class AtomsJob:
     With `measure`, totals of it over the rows of the one table in `versions` (`rows_of` tells other versions of the
     same data set, looked up by unit and row). With `is_contribution`, what rows contribute to `subject` (or to counts),
     and with `sets` who contributes to each set of atoms, which are numbered in the order of their codes: units whose
-    total over all the data set is at least `least`.
+    total over all the data set is at least `least`. Rows of several versions are one where unit, row and the column
+    `same` agree; with `is_near`, where the column's values lie close together.
     """
 
     tables: tuple[JobTable, ...]
@@ -181,6 +182,8 @@ class AtomsJob:
     subject: JobColumn | None = None
     sets: tuple[tuple[int, ...], ...] = ()
     least: tuple[str, ...] = ()
+    same: JobColumn | None = None
+    is_near: bool = False
 
 
 Job = TableJob | RegressionJob | AtomsJob

@@ -13,7 +13,7 @@ from typing import Final
 
 from policies.disclosure import DisclosureRules
 from sandbox.catalog.model import Catalogue, DataItem, Dataset, DatasetVersion, ItemRole, ItemType
-from sandbox.disclosure.atoms import Facet
+from sandbox.disclosure.atoms import Facet, Sameness
 from sandbox.engine_duckdb.job import (
     AtomsJob,
     JobColumn,
@@ -196,6 +196,7 @@ def resolve_atoms(
     catalogue: Catalogue,
     *,
     cap: int,
+    same: Sameness | None = None,
     measure: Measure | None = None,
     contribution: Contribution | None = None,
 ) -> tuple[AtomsJob, Resolver]:
@@ -223,6 +224,9 @@ def resolve_atoms(
         subject=None if subject is None else resolver.column(subject, table=0),
         sets=() if contribution is None else contribution.sets,
         least=() if contribution is None else contribution.least,
+        same=None if same is None else resolver.column(same.column, table=0),
+        # Of what has no size nothing is near.
+        is_near=same is not None and same.is_near and resolver.item(same.column).type in _NUMBERS,
     )
     return job, resolver
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from policies.disclosure import DisclosureRules
 from sandbox.candidate import MeasureValues
 from sandbox.catalog.model import Catalogue, DataItem, Dataset, DatasetVersion, ItemRole, ItemType, Visibility
-from sandbox.disclosure.atoms import ABSENT, AtomTable, Contributions, Facet, Largest
+from sandbox.disclosure.atoms import ABSENT, AtomTable, Contributions, Facet, Largest, Sameness
 from sandbox.disclosure.history_gate import Proposal, ProposedMeasure
 from sandbox.operations.measure import Measure, MeasureKind
 from yingbi.events.fields import PrivacyUnit
@@ -46,6 +46,7 @@ __all__ = [
     "propose",
     "rank",
     "selection",
+    "value_numbers",
 ]
 
 Bools = NDArray[np.bool_]
@@ -118,10 +119,20 @@ class ArraySource:
     catalogue: Catalogue
     calls: int = field(default=0)
 
-    def atoms(self, dataset: str, versions: Sequence[int], facets: Sequence[Facet], *, cap: int) -> AtomTable:
+    def atoms(
+        self,
+        dataset: str,
+        versions: Sequence[int],
+        facets: Sequence[Facet],
+        *,
+        cap: int,
+        same: Sameness | None = None,
+    ) -> AtomTable:
         self.calls += 1
-        keys, units = self._universe(dataset, versions)
-        found = [self._codes(facet, dataset, keys) for facet in facets]
+        names = self._names(dataset, versions, same)
+        keys = np.unique(np.concatenate([names[version] for version in versions]), axis=0)
+        units = keys[:, 0]
+        found = [self._codes(facet, dataset, keys, names) for facet in facets]
         codes = np.stack([one for one, _ in found], axis=1) if found else np.zeros((len(keys), 0), np.int32)
         if codes.shape[1]:
             distinct, number = np.unique(codes, axis=0, return_inverse=True)
@@ -141,15 +152,16 @@ class ArraySource:
             rows=rows.astype(np.int64),
             units=np.where(count < cap, count, cap).astype(np.int64),
             solo=solo,
+            same=same,
         )
 
     def totals(self, table: AtomTable, dataset: str, version: int, measure: Measure) -> tuple[int, ...]:
         data = self.data[dataset, version]
-        keys = np.stack((data.unit, data.row), axis=1)
-        codes = np.stack([self._codes(one, dataset, keys, table)[0] for one in table.facets], axis=1)
+        names = self._names_of(table, dataset, version)
+        codes = np.stack([self._codes(one, dataset, names[version], names, table)[0] for one in table.facets], axis=1)
         place = {tuple(one): number for number, one in enumerate(table.codes.tolist())}
         totals = [0] * len(table.rows)
-        values = data.columns[measure.columns[0].name] if measure.columns else ["1"] * len(keys)
+        values = data.columns[measure.columns[0].name] if measure.columns else ["1"] * len(codes)
         for code, value in zip(codes.tolist(), values, strict=True):
             totals[place[tuple(code)]] += 0 if value is None else int(value)
         return tuple(totals)
@@ -207,25 +219,44 @@ class ArraySource:
     ) -> tuple[NDArray[np.int64], NDArray[np.int32], tuple[tuple[str, ...], ...], Sequence[Value], NDArray[np.int64]]:
         """Return atom, confidential classes (with their labels), value and unit of each row of a version."""
         data = self.data[dataset, version]
-        keys = np.stack((data.unit, data.row), axis=1)
-        public = [self._codes(one, dataset, keys, table)[0] for one in table.facets]
+        names = self._names_of(table, dataset, version)
+        keys = names[version]
+        public = [self._codes(one, dataset, keys, names, table)[0] for one in table.facets]
         place = {tuple(one): number for number, one in enumerate(table.codes.tolist())}
         atom = [place[tuple(one)] for one in np.column_stack([np.zeros((len(keys), 0), np.int32), *public]).tolist()]
-        hidden = [self._codes(one, dataset, keys, may_be_secret=True) for one in secret]
+        hidden = [self._codes(one, dataset, keys, names, may_be_secret=True) for one in secret]
         codes = np.column_stack([np.zeros((len(keys), 0), np.int32), *(one for one, _ in hidden)])
         values: Sequence[Value] = ["1"] * len(keys) if subject is None else list(data.columns[subject.name])
         return np.array(atom), codes, tuple(labels for _, labels in hidden), values, data.unit
 
-    def _universe(self, dataset: str, versions: Sequence[int]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        parts = [np.stack((one.unit, one.row), axis=1) for one in (self.data[dataset, v] for v in versions)]
-        keys = np.unique(np.concatenate(parts), axis=0)
-        return keys, keys[:, 0]
+    def _names_of(self, table: AtomTable, dataset: str, version: int) -> dict[int, NDArray[np.int64]]:
+        versions = {facet.version for facet in table.facets if facet.column.dataset == dataset}
+        return self._names(dataset, sorted(versions | {version}), table.same)
+
+    def _names(self, dataset: str, versions: Iterable[int], same: Sameness | None) -> dict[int, NDArray[np.int64]]:
+        """Return unit, row key and number of the value (0 without `same`) of each row, by version."""
+        data = {number: self.data[dataset, number] for number in versions}
+        keys = {number: np.stack((one.unit, one.row), axis=1) for number, one in data.items()}
+        if same is None:
+            return {number: np.column_stack((rows, np.zeros(len(rows), np.int64))) for number, rows in keys.items()}
+        values: dict[tuple[int, ...], set[Value]] = {}
+        for number, rows in keys.items():
+            for row, value in zip(rows.tolist(), data[number].columns[same.column.name], strict=True):
+                values.setdefault(tuple(row), set()).add(value)
+        numbers = {row: value_numbers(found, is_near=same.is_near) for row, found in values.items()}
+        names = {}
+        for number, rows in keys.items():
+            column = data[number].columns[same.column.name]
+            own = [numbers[tuple(row)][value] for row, value in zip(rows.tolist(), column, strict=True)]
+            names[number] = np.column_stack((rows, np.array(own, dtype=np.int64)))
+        return names
 
     def _codes(
         self,
         facet: Facet,
         dataset: str,
         keys: NDArray[np.int64],
+        every: Mapping[int, NDArray[np.int64]],
         known: AtomTable | None = None,
         *,
         may_be_secret: bool = False,
@@ -233,9 +264,9 @@ class ArraySource:
         data = self.data[facet.column.dataset, facet.version]
         is_same = facet.column.dataset == dataset
         names = keys if is_same else keys[:, :1]
-        own = np.stack((data.unit, data.row), axis=1) if is_same else data.unit[:, None]
-        size = int(max(names.max(), own.max())) + 1
-        flat, flat_own = (one[:, 0] * size + (one[:, -1] if is_same else 0) for one in (names, own))
+        own = every[facet.version] if is_same else data.unit[:, None]
+        _, number_of = np.unique(np.concatenate((names, own)), axis=0, return_inverse=True)
+        flat, flat_own = np.split(np.ravel(number_of), [len(names)])
         order = np.argsort(flat_own, kind="stable")
         place = np.minimum(np.searchsorted(flat_own[order], flat), len(order) - 1)
         hit = flat_own[order][place] == flat
@@ -266,6 +297,17 @@ class ArraySource:
         return np.where(hit, codes[index], ABSENT).astype(np.int32), labels
 
 
+def value_numbers(values: Iterable[Value], *, is_near: bool) -> dict[Value, int]:
+    """Number the values that a row ever had, those that lie close together alike."""
+    numbers: dict[Value, int] = {None: -1}
+    before: int | None = None
+    for value in sorted(int(one) for one in values if one is not None):
+        is_close = before is not None and (value - before) * 10 <= max(abs(value), abs(before))
+        numbers[str(value)] = max(numbers.values()) + (not (is_near and is_close))
+        before = value
+    return numbers
+
+
 def _point(item: DataItem, value: str) -> int:
     return date.fromisoformat(value).toordinal() if item.type is ItemType.DATE else int(value)
 
@@ -283,6 +325,7 @@ def ask(
     dataset: str = "unit/firms",
     joins: Sequence[str] = (),
     kind: JoinKind = JoinKind.INNER,
+    joined: int = 1,
 ) -> TableQuestion:
     """Return a bound question about `dataset`."""
     made = [one if isinstance(one, Dimension) else Dimension(column=column(one, dataset)) for one in dimensions]
@@ -291,7 +334,7 @@ def ask(
         source=Source(
             dataset=dataset,
             version=version,
-            joins=tuple(Join(dataset=name, kind=kind, version=1, on=("uscc", "uscc")) for name in joins),
+            joins=tuple(Join(dataset=name, kind=kind, version=joined, on=("uscc", "uscc")) for name in joins),
         ),
         where=tuple(where),
         group_by=tuple(made),
@@ -328,10 +371,14 @@ def _lookup(data: Mapping[tuple[str, int], Data], question: Question, name: Colu
     source = data[question.source.dataset, question.source.version or 1]
     if name.dataset == question.source.dataset:
         return source.columns[name.name]
-    other = data[name.dataset, 1]
+    other = data[name.dataset, _version(question, name.dataset)]
     place = {unit: number for number, unit in enumerate(other.unit.tolist())}
     made = [other.columns[name.name][place[u]] if u in place else None for u in source.unit.tolist()]
     return np.array(made, dtype=object)
+
+
+def _version(question: Question, dataset: str) -> int:
+    return next(join.version or 1 for join in question.source.joins if join.dataset == dataset)
 
 
 def _meets(catalogue: Catalogue, condition: Condition, value: Value) -> bool:
@@ -381,7 +428,7 @@ def selection(
     inside = np.ones(len(source.unit), dtype=bool)
     for join in question.source.joins:
         if join.kind is JoinKind.INNER:
-            inside &= np.isin(source.unit, data[join.dataset, 1].unit)
+            inside &= np.isin(source.unit, data[join.dataset, join.version or 1].unit)
     for condition in question.where:
         values = _lookup(data, question, condition.column)
         inside &= np.array([_meets(catalogue, condition, v) for v in values], dtype=bool)
@@ -478,7 +525,7 @@ def equations(
     inside = np.ones(len(source.unit), dtype=bool)
     for join in question.source.joins:
         if join.kind is JoinKind.INNER:
-            inside &= np.isin(source.unit, data[join.dataset, 1].unit)
+            inside &= np.isin(source.unit, data[join.dataset, join.version or 1].unit)
     for one in conditions:
         if one.column not in secret:
             inside &= np.array([_meets(catalogue, one, v) for v in _lookup(data, question, one.column)], dtype=bool)

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import combinations, islice
+from itertools import chain, combinations, islice
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +19,8 @@ from sandbox.disclosure.atoms import AtomTable
 from sandbox.disclosure.history.contributing import Contributing, Verdicts
 from sandbox.disclosure.history.lanes import Basis, Lane, empty_basis
 from sandbox.disclosure.history.limits import HistoryLimits
-from sandbox.disclosure.history.partition import Cells, SecretSet, Space, blocks_of
+from sandbox.disclosure.history.margins import MarginName, shared_margins
+from sandbox.disclosure.history.partition import Cells, Layer, SecretSet, Space, blocks_of
 from sandbox.disclosure.history.protection import Equations
 from sandbox.disclosure.history.revealing import Told, revealing_sets
 from sandbox.disclosure.history.store import Part
@@ -55,7 +56,8 @@ _AT_ONCE = 4_000_000
 class Terms:
     """What a check is made under: rules, K rows a unit, whether atom sizes are public in this system.
 
-    `meetings` is a cache, good for the very atoms that the check is over; `contributing` gives what the rules judge.
+    `meetings` and `margins` are caches, good for the very atoms that the check is over; `contributing` gives what the
+    rules judge.
     """
 
     verdicts: Verdicts
@@ -63,6 +65,7 @@ class Terms:
     limits: HistoryLimits
     seed: int
     meetings: dict[MeetingName, Meeting]
+    margins: dict[MarginName, Layer]
     contributing: Contributing
 
 
@@ -151,13 +154,21 @@ class _Stage:
         terms: Terms,
     ) -> None:
         self._terms, self._secret = terms, tuple(space.secret.items())
+        versions = {(column.dataset, version) for column, version in space.secret} | set(space.present)
+        self._has_versions = len(versions) > len({dataset for dataset, _ in versions})
         answers = [cells for cells, _ in (*old, *new)]
         sets = [one for cells in answers for one in set(cells.secret)]
         self._blocks = blocks_of(space, sets, terms.limits.sets, is_centred=terms.is_centred)
-        frame = build_frame(table.rows, self._blocks, answers)
+        scopes = [part.scope for _, part in (*old, *new)]
+        margins = shared_margins(space, scopes, len(old), terms.margins)
+        more = _unseen([layer for cells in answers for layer in cells.layers], margins)
+        frame = build_frame(table.rows, self._blocks, answers, more)
         first = np.concatenate(([0], np.cumsum([len(cells.layers) for cells in answers]))).astype(int).tolist()
         every = [rows_of(frame, self._blocks, cells, at) for cells, at in zip(answers, first, strict=False)]
-        self._old_layers = first[len(old)]
+        self._old_layers, self._asked_layers = first[len(old)], first[-1]
+        self._answers = answers
+        place = {layer.split: number for number, layer in reversed(list(enumerate(frame.layers)))}
+        self._margins = [((place[one[1].split], one[0]), (place[two[1].split], two[0])) for one, two in margins]
         self._new_parts = [part for _, part in new]
         self._held = joined([rows.take(part.held) for rows, (_, part) in zip(every, (*old, *new), strict=True)])
         self._held = self._held.take(self._held.scale > 0)
@@ -269,6 +280,7 @@ class _Stage:
         small = float(rules.min_units * most)
         pairs = self._pairs()
         pairs += list(islice(combinations(self._others(), 2), self._terms.limits.layer_pairs))
+        pairs += self._margin_pairs()
         return list(determined_sets(self.lane.frame.flat(), flat, self._units, pairs, self._meeting, small))
 
     def _pairs_of(self, found: Sequence[AtomSet]) -> list[AtomSet]:
@@ -289,6 +301,8 @@ class _Stage:
         layer_of = np.searchsorted(self.lane.frame.offset, canonical[every.part], side="right") - 1
         for layer, secret in set(zip(layer_of.tolist(), every.secret.tolist(), strict=True)):
             sets[layer].add(names[secret])
+        for layer, answer in chain(*self._margins):
+            sets[layer] |= {*self._answers[answer].secret, self._answers[answer].whole}
         told = Told(
             frame=self.lane.frame,
             blocks=self._blocks,
@@ -302,8 +316,9 @@ class _Stage:
             verdicts=self._terms.verdicts,
             contributing=self._terms.contributing,
             most=self._terms.limits.revealing,
+            has_versions=self._has_versions,
         )
-        pairs = [*self._pairs(), *((one, one) for one in self._fresh())]
+        pairs = [*self._pairs(), *((one, one) for one in self._fresh()), *self._margin_pairs()]
         return list(revealing_sets(told, pairs, self._meeting))
 
     # --- layers -------------------------------------------------------------------------------------------------------
@@ -332,10 +347,21 @@ class _Stage:
 
     def _fresh(self) -> list[int]:
         first = self._first_layers()
-        return sorted({first[layer.digest] for layer in self.lane.frame.layers[self._old_layers :]})
+        layers = self.lane.frame.layers[self._old_layers : self._asked_layers]
+        return sorted({first[layer.digest] for layer in layers})
 
     def _others(self) -> list[int]:
-        return sorted(set(self._first_layers().values()) - set(self._fresh()), reverse=True)
+        fresh = set(self._fresh())
+        return sorted((one for one in self._first_layers().values() if self._is_asked(one, fresh)), reverse=True)
+
+    def _is_asked(self, layer: int, fresh: set[int]) -> bool:
+        return layer < self._asked_layers and layer not in fresh
+
+    def _margin_pairs(self) -> list[tuple[int, int]]:
+        """Return pairs of layers that two answers add up to, but for pairs of layers that were asked for."""
+        asked = {frozenset(pair) for pair in self._pairs()}
+        pairs = dict.fromkeys((one, other) for (one, _), (other, _) in self._margins)
+        return [pair for pair in pairs if frozenset(pair) not in asked]
 
     def _pairs(self) -> list[tuple[int, int]]:
         """Return all pairs of layers with a new one among them."""
@@ -392,6 +418,13 @@ class _Stage:
             "layers": len(self.lane.frame.layers),
             "released_rows": len(self.lane.old),
         }
+
+
+def _unseen(asked: Sequence[Layer], margins: Sequence[tuple[tuple[int, Layer], tuple[int, Layer]]]) -> list[Layer]:
+    """Return the margins that are no layer of an answer, each once."""
+    seen = {layer.split for layer in asked}
+    found = {layer.split: layer for _, layer in chain(*margins) if layer.split not in seen}
+    return list(found.values())
 
 
 def _flags(seen: Sequence[Sequence[Floats]]) -> Bools:

@@ -19,6 +19,7 @@ from policies.disclosure import DisclosureRules, Zeros
 from sandbox.disclosure.atoms import ABSENT, AtomSource, AtomTable, Contributions, Facet, Largest
 from sandbox.disclosure.dominance import is_dominated, is_p_sensitive
 from sandbox.disclosure.history.partition import SecretFacet, SecretSet
+from sandbox.disclosure.history.scopes import Versioned
 from sandbox.disclosure.history.splits import Values
 from yingbi.plan.model import Column
 
@@ -43,7 +44,7 @@ class ClassSet:
     is_rest: bool = False
 
 
-ExactName = tuple[tuple[tuple[bytes, ClassSet], ...], tuple[Column, ...], float | None]
+ExactName = tuple[tuple[tuple[bytes, ClassSet], ...], tuple[Versioned, ...], float | None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -68,12 +69,12 @@ class Contributing:
     dataset: str
     subject: Column | None
     versions: Sequence[tuple[int, Bools]]
-    facets: Mapping[Column, tuple[SecretFacet, Facet]]
-    known: dict[tuple[Column, ...], list[tuple[int, Contributions, Ints]]] = field(default_factory=dict)
-    figured: dict[tuple[tuple[Column, ...], ClassSet], Figures] = field(default_factory=dict)
+    facets: Mapping[Versioned, tuple[SecretFacet, Facet]]
+    known: dict[tuple[Versioned, ...], list[tuple[int, Contributions, Ints]]] = field(default_factory=dict)
+    figured: dict[tuple[tuple[Versioned, ...], ClassSet], Figures] = field(default_factory=dict)
     exact: dict[ExactName, Largest] = field(default_factory=dict)
 
-    def figures(self, columns: tuple[Column, ...], classes: ClassSet) -> Figures:
+    def figures(self, columns: tuple[Versioned, ...], classes: ClassSet) -> Figures:
         """Return what each atom contributes within `classes`, of the newest version that the atom is in."""
         name = (columns, classes)
         if name not in self.figured:
@@ -92,7 +93,7 @@ class Contributing:
             self.exact.update(zip(chosen, self._largest(columns, list(chosen.values())), strict=True))
         return [self.exact[name] for name in names]
 
-    def _entries(self, columns: tuple[Column, ...]) -> list[tuple[int, Contributions, Ints]]:
+    def _entries(self, columns: tuple[Versioned, ...]) -> list[tuple[int, Contributions, Ints]]:
         """Return the contributions of each version, with each entry's class of each column."""
         if columns not in self.known:
             secret = [self.facets[column][1] for column in columns]
@@ -103,7 +104,7 @@ class Contributing:
             self.known[columns] = found
         return self.known[columns]
 
-    def _classes(self, columns: tuple[Column, ...], found: Contributions) -> Ints:
+    def _classes(self, columns: tuple[Versioned, ...], found: Contributions) -> Ints:
         classes = found.codes.astype(np.int64)
         for place, column in enumerate(columns):
             split = self.facets[column][0].split
@@ -116,7 +117,7 @@ class Contributing:
                 classes[:, place] = np.where(found.codes[:, place] == ABSENT, null, classes[:, place])
         return classes
 
-    def _inside(self, columns: tuple[Column, ...], classes: Ints, wanted: ClassSet) -> Bools:
+    def _inside(self, columns: tuple[Versioned, ...], classes: Ints, wanted: ClassSet) -> Bools:
         order = list(self.facets)
         places = [order.index(column) for column in columns]
         inside = _members(classes, places, wanted.plus)
@@ -124,7 +125,7 @@ class Contributing:
             inside &= ~_members(classes, places, wanted.minus)
         return ~inside if wanted.is_rest else inside
 
-    def _figures(self, columns: tuple[Column, ...], wanted: ClassSet) -> Figures:
+    def _figures(self, columns: tuple[Versioned, ...], wanted: ClassSet) -> Figures:
         size = len(self.table.rows)
         rows, absolute, bound = np.zeros(size), np.zeros(size), np.zeros(size)
         for (_, found, classes), (_, present) in zip(self._entries(columns), self.versions, strict=True):
@@ -137,7 +138,7 @@ class Contributing:
             bound = np.where(present, of_version, bound)
         return Figures(rows=rows, absolute=absolute, bound=bound)
 
-    def _largest(self, columns: tuple[Column, ...], wanted: Sequence["Doubtful"]) -> list[Largest]:
+    def _largest(self, columns: tuple[Versioned, ...], wanted: Sequence["Doubtful"]) -> list[Largest]:
         secret = [self.facets[column][1] for column in columns]
         total = [Largest(units=0, absolute=0, largest=0, second=0)] * len(wanted)
         newer = np.zeros(len(self.table.rows), dtype=bool)
@@ -170,7 +171,7 @@ class Doubtful:
     """
 
     pieces: tuple[tuple[Ints, ClassSet], ...]
-    columns: tuple[Column, ...]
+    columns: tuple[Versioned, ...]
     total: float | None
 
     @property
@@ -232,8 +233,8 @@ def _members(classes: Ints, places: Sequence[int], wanted: SecretSet) -> Bools:
     inside = np.ones(len(classes), dtype=bool)
     for number, place in enumerate(places):
         mask = np.frombuffer(wanted[place], dtype=bool)
-        # A null that the declaration rules out has no class: it is in no set.
-        inside &= np.append(mask, False)[np.minimum(classes[:, number], len(mask))]
+        # Where there is no null, what has no value is not in that version: in no set but that of all classes.
+        inside &= np.append(mask, mask.all())[np.minimum(classes[:, number], len(mask))]
     return inside
 
 

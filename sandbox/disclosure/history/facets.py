@@ -13,7 +13,7 @@ import numpy as np
 from sandbox.catalog.model import Catalogue, DataItem, ItemType
 from sandbox.disclosure.atoms import ABSENT, AtomTable, Facet
 from sandbox.disclosure.history.partition import PublicFacet, SecretFacet, Space
-from sandbox.disclosure.history.scopes import Scope, is_confidential, item_of
+from sandbox.disclosure.history.scopes import Scope, Versioned, is_confidential, item_of
 from sandbox.disclosure.history.splits import Ranges, Values, condition_cuts, cut_texts, is_ordered, point_of
 from yingbi.errors import ErrorCode, InvalidRequestError, RefusedError, UnavailableError
 from yingbi.plan.model import Column
@@ -26,14 +26,14 @@ class FacetPlan:
     """What to ask the engine for, and what the answer means.
 
     `public`: column and version of each of the first facets, with its cuts (None: by values). `presence`: data set and
-    version of each of the others. `secret`: confidential columns, sorted.
+    version of each of the others. `secret`: confidential columns in their versions, sorted.
     """
 
     versions: tuple[int, ...]
     facets: tuple[Facet, ...]
     public: tuple[tuple[Column, int, tuple[int, ...] | None], ...]
     presence: tuple[tuple[str, int], ...]
-    secret: tuple[tuple[Column, SecretFacet], ...]
+    secret: tuple[tuple[Versioned, SecretFacet], ...]
 
 
 def plan_facets(dataset: str, scopes: Sequence[Scope], catalogue: Catalogue) -> FacetPlan:
@@ -48,18 +48,19 @@ def plan_facets(dataset: str, scopes: Sequence[Scope], catalogue: Catalogue) -> 
         for column, version in used
         if not is_confidential(catalogue, column)
     )
-    hidden = sorted({column for column, _ in used if is_confidential(catalogue, column)})
+    hidden = [one for one in used if is_confidential(catalogue, one[0])]
     versions = tuple(sorted({version for scope in scopes for name, version in scope.versions if name == dataset}))
     required = {(name, scope.version(name)) for scope in scopes for name in scope.present}
     presence = tuple(sorted(one for one in required if one[0] != dataset or len(versions) > 1))
     facets = [_facet(column, version, cuts, catalogue) for column, version, cuts in public]
     facets += [_presence_facet(name, version, catalogue) for name, version in presence]
-    secret = tuple((column, _secret_facet(dataset, column, scopes, catalogue)) for column in hidden)
+    secret = tuple((one, _secret_facet(dataset, one, scopes, catalogue)) for one in hidden)
     return FacetPlan(versions=versions, facets=tuple(facets), public=public, presence=presence, secret=secret)
 
 
-def secret_facet(column: Column, facet: SecretFacet, version: int, catalogue: Catalogue) -> Facet:
+def secret_facet(one: Versioned, facet: SecretFacet, catalogue: Catalogue) -> Facet:
     """Return the facet that splits rows by the classes of a confidential column (for `AtomSource.contributions`)."""
+    column, version = one
     edges = cut_texts(item_of(catalogue, column), facet.split.cuts) if isinstance(facet.split, Ranges) else None
     return Facet(column=column, version=version, edges=edges)
 
@@ -120,7 +121,9 @@ def _presence_facet(dataset: str, version: int, catalogue: Catalogue) -> Facet:
     return Facet(column=Column(dataset=dataset, name=declared.unit_item.name), version=version, presence=True)
 
 
-def _secret_facet(dataset: str, column: Column, scopes: Sequence[Scope], catalogue: Catalogue) -> SecretFacet:
+def _secret_facet(dataset: str, one: Versioned, every: Sequence[Scope], catalogue: Catalogue) -> SecretFacet:
+    column, version = one
+    scopes = [scope for scope in every if (column.dataset, version) in scope.versions]
     item = item_of(catalogue, column)
     has_null = item.nullable or column.dataset != dataset
     if item.type is ItemType.BOOLEAN:

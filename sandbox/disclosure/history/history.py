@@ -16,13 +16,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sandbox.catalog.model import Catalogue, Visibility
-from sandbox.disclosure.atoms import AtomSource, AtomTable
+from sandbox.disclosure.atoms import AtomSource, AtomTable, Sameness
 from sandbox.disclosure.history.check import Checked, MeetingName, Terms, check
 from sandbox.disclosure.history.contributing import Contributing, Verdicts
 from sandbox.disclosure.history.facets import FacetPlan, plan_facets, secret_facet, space_of
 from sandbox.disclosure.history.lanes import Basis, empty_basis
 from sandbox.disclosure.history.limits import HistoryLimits
-from sandbox.disclosure.history.partition import Cells, Space, cut_into_cells
+from sandbox.disclosure.history.margins import MarginName
+from sandbox.disclosure.history.partition import Cells, Layer, Space, cut_into_cells
 from sandbox.disclosure.history.protection import Movement, other_worlds
 from sandbox.disclosure.history.scopes import ROWS, Scope, SystemKey, is_weighted, item_of, scope_of, systems_of
 from sandbox.disclosure.history.store import Answer, HistoryStore, Layout, Part
@@ -39,19 +40,31 @@ from yingbi.plan.model import Column, Dimension, Question, TableQuestion
 __all__ = ["History"]
 
 Bools = NDArray[np.bool_]
+Floats = NDArray[np.float64]
 
 _RULE: Final = "history"
 _WEIGHTED_RULE: Final = "history-weighted"
-_VERSIONS_RULE: Final = "history-versions"
 _PROTECTION_RULE: Final = "history-protection"
 _REPEATED: Final = "repeated"
 _TOTALS: Final = frozenset({MeasureKind.SUM, MeasureKind.SQUARES, MeasureKind.PRODUCT})
 _LOCK_WAIT_S: Final = 30.0
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+class _View:
+    """A system, and which values of two versions are taken for one: equal ones, or near ones too.
+
+    Whoever takes a small change for none errs by little; so whatever would follow if nothing had changed that changed
+    by little must not follow either.
+    """
+
+    system: SystemKey
+    is_near: bool = False
+
+
 @dataclass(slots=True, eq=False)
 class _System:
-    """One system in memory: its parts in order, and what is derived from them."""
+    """One view of a system in memory: its parts in order, and what is derived from them."""
 
     parts: list[tuple[Layout, Part]]
     basis: Basis
@@ -61,6 +74,7 @@ class _System:
     space: Space | None = None
     cells: list[Cells] | None = None
     meetings: dict[MeetingName, Meeting] = field(default_factory=dict)
+    margins: dict[MarginName, Layer] = field(default_factory=dict)
     contributing: Contributing | None = None
 
 
@@ -70,7 +84,7 @@ class _Pending:
 
     answer: Answer
     evidence: Mapping[str, JsonValue]
-    grow: Mapping[SystemKey, Callable[[], Basis]]
+    grow: Mapping[_View, Callable[[], Basis]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -95,7 +109,7 @@ class History:
         self._sequence = 0
         self._answers: dict[str, Answer] = {}
         self._parts: dict[SystemKey, list[tuple[Layout, Part]]] = {}
-        self._systems: OrderedDict[SystemKey, _System] = OrderedDict()
+        self._systems: OrderedDict[_View, _System] = OrderedDict()
         self._pending: OrderedDict[str, _Pending] = OrderedDict()
 
     def judge(self, proposal: Proposal) -> HistoryVerdict:
@@ -128,9 +142,9 @@ class History:
                 raise UnavailableError(ErrorCode.HISTORY_BUSY, "expected a judgement that still stands")
             self._store.add(pending.answer, pending.evidence)
             self._remember(pending.answer)
-            for key, grow in pending.grow.items():
-                if key in self._systems:
-                    self._systems[key].basis = grow()
+            for view, grow in pending.grow.items():
+                if view in self._systems:
+                    self._systems[view].basis = grow()
             self._pending.clear()
 
     def discard(self, token: str) -> None:
@@ -160,12 +174,18 @@ class History:
         claims, weighted = _claims(proposal)
         dimensions = _dimensions(proposal.question)
         layout = Layout(dimensions=dimensions, keys=proposal.keys, is_total=np.asarray(proposal.is_total, dtype=bool))
-        checked: dict[SystemKey, Checked] = {}
+        checked: dict[_View, Checked] = {}
+        released: dict[SystemKey, tuple[Bools, ...]] = {}
         for key in sorted({claim.part.system for claim in claims}):
             new = [(layout, claim.part) for claim in claims if claim.part.system == key]
-            checked[key] = self._check(key, new, proposal, digest)
-            self._systems[key].basis = checked[key].basis
-        claims = _answered(claims, checked)
+            for view in self._views(key, new):
+                checked[view] = self._check(view, new, proposal, digest)
+                self._systems[view].basis = checked[view].basis
+                released[key] = checked[view].released
+                new = [
+                    (layout, replace(part, released=mask)) for (_, part), mask in zip(new, released[key], strict=True)
+                ]
+        claims = _answered(claims, released)
         masks = _masks(proposal, claims)
         movements = self._movements(claims, checked, proposal)
         evidence = _evidence(checked, self._sequence) | _proofs(movements)
@@ -177,7 +197,8 @@ class History:
             masks=masks,
         )
         token = secrets.token_hex(16)
-        grow = {key: one.grow for key, one in checked.items()}
+        # A basis holds what came out: where another view held more back, this one catches up at the next check.
+        grow = {view: one.grow for view, one in checked.items() if _is_same(one.released, released[view.system])}
         self._pending[token] = _Pending(answer=answer, evidence=evidence, grow=grow)
         while len(self._pending) > self._limits.pending:
             self._pending.popitem(last=False)
@@ -186,36 +207,26 @@ class History:
             findings=(
                 *_findings(proposal, masks, checked, weighted),
                 *_near(movements, proposal),
-                *self._versions(claims),
             ),
             token=token,
             evidence=evidence,
         )
 
-    def _versions(self, claims: Sequence[_Claim]) -> tuple[Finding, ...]:
-        """Find an answer about another version of rows that earlier answers were about.
+    def _views(self, key: SystemKey, new: Sequence[tuple[Layout, Part]]) -> tuple[_View, ...]:
+        """Return the views that a system is checked in: values of one version are what they are."""
+        parts = (*self._parts.get(key, ()), *new)
+        versions = {part.scope.version(key.dataset) for _, part in parts}
+        is_value = key.subject != ROWS
+        return (_View(system=key), *([_View(system=key, is_near=True)] if is_value and len(versions) > 1 else []))
 
-        SECURITY: rows of two versions count as one value here. Where a few have changed in between, the difference of
-        two totals is what they changed by; until that is a target of its own, a person looks.
-        """
-        systems = {claim.part.system: claim.part.scope.version(claim.part.system.dataset) for claim in claims}
-        is_another = any(
-            earlier.scope.version(key.dataset) != version
-            for key, version in systems.items()
-            for _, earlier in self._parts.get(key, ())
-        )
-        if not is_another:
-            return ()
-        return (Finding(risk=Risk.DIFFERENCING, rule=_VERSIONS_RULE, verdict=CheckVerdict.REVIEW),)
-
-    def _check(self, key: SystemKey, new: Sequence[tuple[Layout, Part]], proposal: Proposal, digest: str) -> Checked:
-        system = self._system(key)
+    def _check(self, view: _View, new: Sequence[tuple[Layout, Part]], proposal: Proposal, digest: str) -> Checked:
+        key, system = view.system, self._system(view)
         if len(system.parts) + len(new) > self._limits.tables:
             raise RefusedError(
                 ErrorCode.HISTORY_LIMIT, f"expected at most {self._limits.tables} answers in one history"
             )
         every = [*system.parts, *new]
-        cells = self._cells(key, system, every, proposal)
+        cells = self._cells(view, system, every, proposal)
         if system.table is None or system.space is None or system.contributing is None:
             raise RefusedError(ErrorCode.HISTORY_LIMIT, "expected atoms of the data set")
         seed = hashlib.sha256(f"{key.dataset}\n{key.subject}\n{self._sequence}\n{digest}".encode()).digest()
@@ -228,6 +239,7 @@ class History:
             is_centred=_is_centred(key, proposal.catalogue),
             limits=self._limits,
             meetings=system.meetings,
+            margins=system.margins,
             contributing=system.contributing,
             seed=int.from_bytes(seed[:8], "big"),
         )
@@ -236,45 +248,60 @@ class History:
         return check(system.space, system.table, pairs[:count], pairs[count:], system.basis, terms)
 
     def _movements(
-        self, claims: Sequence[_Claim], checked: Mapping[SystemKey, Checked], proposal: Proposal
+        self, claims: Sequence[_Claim], checked: Mapping[_View, Checked], proposal: Proposal
     ) -> list[tuple[SystemKey, Movement]]:
         """Return how far held sums of columns that cannot be negative can move (bounded by `limits.proofs`)."""
         found: list[tuple[SystemKey, Movement]] = []
-        for key, one in checked.items():
+        for view, one in checked.items():
+            key = view.system
             sums = [claim for claim in claims if claim.part.system == key and _adds_up(claim, key, proposal.catalogue)]
-            equations = one.equations() if sums else None
-            table = self._systems[key].table
+            equations = one.equations() if sums and not view.is_near else None
+            table = self._systems[view].table
             if equations is None or table is None:
                 continue
-            version = sums[0].part.scope.version(key.dataset)
-            column = Column(dataset=key.dataset, name=key.subject)
-            totals = self._source.totals(table, key.dataset, version, Measure(kind=MeasureKind.SUM, columns=(column,)))
-            values = np.array([float(total) for total in totals])
+            values = self._totals(view, table)
             upper = table.rows.astype(np.float64) * _upper_bound(key, proposal.catalogue)
             if (values >= 0).all():
                 found += [(key, movement) for movement in other_worlds(equations, values, upper)]
         return found
 
-    def _system(self, key: SystemKey) -> _System:
-        recorded = self._parts.setdefault(key, [])
-        system = self._systems.pop(key, None) or _System(parts=recorded, basis=empty_basis())
-        self._systems[key] = system
+    def _totals(self, view: _View, table: AtomTable) -> Floats:
+        """Return the total of each atom, of any version that it is in: they are equal."""
+        space, key = self._systems[view].space, view.system
+        measure = Measure(kind=MeasureKind.SUM, columns=(Column(dataset=key.dataset, name=key.subject),))
+        values = np.zeros(len(table.rows))
+        for (dataset, version), present in ({} if space is None else space.present).items():
+            if dataset == key.dataset:
+                totals = self._source.totals(table, dataset, version, measure)
+                values = np.where(present, [float(total) for total in totals], values)
+        return values
+
+    def _system(self, view: _View) -> _System:
+        recorded = self._parts.setdefault(view.system, [])
+        system = self._systems.pop(view, None) or _System(parts=recorded, basis=empty_basis())
+        self._systems[view] = system
         while len(self._systems) > self._limits.systems_in_memory:
             self._systems.popitem(last=False)
         return system
 
     def _cells(
-        self, key: SystemKey, system: _System, every: Sequence[tuple[Layout, Part]], proposal: Proposal
+        self, view: _View, system: _System, every: Sequence[tuple[Layout, Part]], proposal: Proposal
     ) -> list[Cells]:
         """Return the cells of all answers, cut again where atoms or confidential classes have changed."""
+        key = view.system
         plan = plan_facets(key.dataset, [part.scope for _, part in every], proposal.catalogue)
         cap = proposal.rules.min_units
         if plan != system.plan or cap > system.cap or system.table is None:
-            system.table = self._source.atoms(key.dataset, plan.versions, plan.facets, cap=cap)
+            same = _sameness(view) if len(plan.versions) > 1 else None
+            system.table = self._source.atoms(key.dataset, plan.versions, plan.facets, cap=cap, same=same)
             system.space = space_of(plan, system.table, key.dataset, proposal.catalogue)
+            if view.is_near and (system.plan is None or plan.versions != system.plan.versions):
+                # Values of two versions can be near by way of a third.
+                system.basis = empty_basis()
             system.plan, system.cap, system.cells = plan, cap, None
             system.meetings.clear()
-            system.contributing = self._contributing(key, plan, system, [part.scope for _, part in every], proposal)
+            system.margins.clear()
+            system.contributing = self._contributing(key, plan, system, proposal)
         space = system.space
         if space is None:
             raise RefusedError(ErrorCode.HISTORY_LIMIT, "expected atoms of the data set")
@@ -288,18 +315,11 @@ class History:
         return known + [cut_into_cells(space, part.scope, layout.keys, layout.is_total) for layout, part in fresh]
 
     def _contributing(
-        self, key: SystemKey, plan: FacetPlan, system: _System, scopes: Sequence[Scope], proposal: Proposal
+        self, key: SystemKey, plan: FacetPlan, system: _System, proposal: Proposal
     ) -> Contributing | None:
         if system.table is None or system.space is None:
             return None
-        newest = {name: version for scope in scopes for name, version in sorted(scope.versions)}
-        for scope in scopes:
-            for name, version in scope.versions:
-                newest[name] = max(newest[name], version)
-        facets = {
-            column: (facet, secret_facet(column, facet, newest[column.dataset], proposal.catalogue))
-            for column, facet in plan.secret
-        }
+        facets = {one: (facet, secret_facet(one, facet, proposal.catalogue)) for one, facet in plan.secret}
         return Contributing(
             source=self._source,
             table=system.table,
@@ -350,10 +370,22 @@ def _part(key: SystemKey, scope: Scope, measures: Sequence[Measure], proposal: P
     return Part(system=key, scope=scope, released=np.asarray(asked & ~held), held=np.asarray(held))
 
 
-def _answered(claims: Sequence[_Claim], checked: Mapping[SystemKey, Checked]) -> list[_Claim]:
+def _sameness(view: _View) -> Sameness | None:
+    """Return which rows of two versions are one: rows themselves do not change, what they say does."""
+    key = view.system
+    if key.subject == ROWS:
+        return None
+    return Sameness(column=Column(dataset=key.dataset, name=key.subject), is_near=view.is_near)
+
+
+def _is_same(one: Sequence[Bools], other: Sequence[Bools]) -> bool:
+    return all(np.array_equal(mine, theirs) for mine, theirs in zip(one, other, strict=True))
+
+
+def _answered(claims: Sequence[_Claim], released: Mapping[SystemKey, Sequence[Bools]]) -> list[_Claim]:
     """Return the claims with what may come out of each."""
-    released = {key: iter(one.released) for key, one in checked.items()}
-    return [replace(claim, part=replace(claim.part, released=next(released[claim.part.system]))) for claim in claims]
+    masks = {key: iter(one) for key, one in released.items()}
+    return [replace(claim, part=replace(claim.part, released=next(masks[claim.part.system]))) for claim in claims]
 
 
 def _masks(proposal: Proposal, claims: Sequence[_Claim]) -> dict[Measure, Bools]:
@@ -390,7 +422,7 @@ def _cell_names(
 
 
 def _findings(
-    proposal: Proposal, masks: Mapping[Measure, Bools], checked: Mapping[SystemKey, Checked], weighted: int
+    proposal: Proposal, masks: Mapping[Measure, Bools], checked: Mapping[_View, Checked], weighted: int
 ) -> tuple[Finding, ...]:
     lost = sum(int((one.publishable & ~masks[measure]).sum()) for measure, one in proposal.measures.items())
     is_empty = any(one.publishable.any() and not masks[measure].any() for measure, one in proposal.measures.items())
@@ -420,17 +452,18 @@ def _findings(
     return tuple(findings)
 
 
-def _evidence(checked: Mapping[SystemKey, Checked], sequence: int) -> dict[str, JsonValue]:
+def _evidence(checked: Mapping[_View, Checked], sequence: int) -> dict[str, JsonValue]:
     systems: list[JsonValue] = [
         {
-            "dataset": key.dataset,
-            "subject": key.subject,
+            "dataset": view.system.dataset,
+            "subject": view.system.subject,
+            "near": view.is_near,
             "determined": {str(kind): count for kind, count in one.found.items()},
             "rounds": one.rounds,
             "proved": one.is_proved,
             **one.notes,
         }
-        for key, one in checked.items()
+        for view, one in checked.items()
     ]
     return {"earlier_answers": sequence, "systems": systems}
 

@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sandbox.disclosure.history.partition import SecretFacet
+from sandbox.disclosure.history.scopes import Versioned
 from sandbox.disclosure.history.suppress import NewRows
 from sandbox.disclosure.history.system import Frame, Rows, empty_factor, extend, gram, joined
 from sandbox.disclosure.history.worlds import Worlds, project
-from yingbi.plan.model import Column
 
 __all__ = ["Basis", "Lane", "empty_basis"]
 
@@ -33,7 +33,7 @@ class Basis:
     seen: int
     kept: Ints
     lower: Floats
-    secret: tuple[tuple[Column, SecretFacet], ...] = ()
+    secret: tuple[tuple[Versioned, SecretFacet], ...] = ()
     flat: "Basis | None" = None
 
 

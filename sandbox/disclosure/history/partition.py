@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sandbox.catalog.model import DataItem
-from sandbox.disclosure.history.scopes import Scope
+from sandbox.disclosure.history.scopes import Scope, Versioned
 from sandbox.disclosure.history.splits import Split
 from yingbi.errors import ErrorCode, RefusedError, UnavailableError
 from yingbi.plan.model import Column, Dimension
@@ -29,6 +29,8 @@ __all__ = [
     "blocks_from",
     "blocks_of",
     "cut_into_cells",
+    "cut_margin",
+    "public_dimensions",
 ]
 
 Bools = NDArray[np.bool_]
@@ -69,8 +71,8 @@ class Space:
     """What cells of one system are cut from: `atoms` (how many), facets, and `present[data set, version]` (N, bool)."""
 
     atoms: int
-    public: Mapping[tuple[Column, int], PublicFacet]
-    secret: Mapping[Column, SecretFacet]
+    public: Mapping[Versioned, PublicFacet]
+    secret: Mapping[Versioned, SecretFacet]
     present: Mapping[tuple[str, int], Bools]
 
 
@@ -78,22 +80,27 @@ class Space:
 class Layer:
     """One level of a table: `codes` (N, int32) is an atom's public part, or -1; there are `parts` of them.
 
-    `digest` is of both: the same split, asked again, is looked at once.
+    `digest` is of both: the same split, asked again, is looked at once. `split` is the same for whichever numbering.
     """
 
     codes: NDArray[np.int32]
     parts: int
     digest: bytes
+    split: bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Cells:
-    """The cells of one answer: layer, public part in that layer, and set of confidential classes, by cell."""
+    """The cells of one answer: layer, public part in that layer, and set of confidential classes, by cell.
+
+    `whole`: the classes that the answer's conditions leave, whatever its dimensions.
+    """
 
     layers: tuple[Layer, ...]
     layer: Ints
     part: Ints
     secret: tuple[SecretSet, ...]
+    whole: SecretSet
 
     def __len__(self) -> int:
         return len(self.layer)
@@ -144,14 +151,34 @@ def cut_into_cells(space: Space, scope: Scope, keys: Sequence[tuple[str | None, 
         made, parts = _cut_level(space, scope, selected, kept, [keys[index] for index in members])
         layer[members], part[members] = len(layers), parts
         layers.append(made)
-        asked = [(place, one) for place, one in kept if one.column in space.secret]
+        asked = [(place, one) for place, one in kept if _in_version(scope, one.column) in space.secret]
         known: dict[tuple[str | None, ...], SecretSet] = {}
         for index in members:
             values = tuple(keys[index][place] for place, _ in asked)
             if values not in known:
-                known[values] = _secret_set(space, everything, [one for _, one in asked], values)
+                known[values] = _secret_set(space, scope, everything, [one for _, one in asked], values)
             secret[index] = known[values]
-    return Cells(layers=tuple(layers), layer=layer, part=part, secret=tuple(secret))
+    whole = tuple(everything[one].tobytes() for one in space.secret)
+    return Cells(layers=tuple(layers), layer=layer, part=part, secret=tuple(secret), whole=whole)
+
+
+def cut_margin(space: Space, scope: Scope, kept: Sequence[Dimension]) -> Layer:
+    """Return the layer of an answer added up over all public dimensions but those `kept`, whatever came out of it."""
+    codes = np.zeros(space.atoms, dtype=np.int64)
+    for dimension in kept:
+        facet = space.public[_in_version(scope, dimension.column)]
+        categories = facet.split.categories(facet.item, dimension)
+        codes = codes * (int(categories.max(initial=0)) + 1) + categories[facet.codes]
+        seen = np.zeros(int(codes.max(initial=0)) + 1, dtype=bool)
+        seen[codes] = True
+        codes = (np.cumsum(seen) - 1)[codes]
+    codes = np.where(_selected(space, scope), codes, -1)
+    return _make_layer(codes.astype(np.int32), int(codes.max(initial=0)) + 1)
+
+
+def public_dimensions(space: Space, scope: Scope) -> tuple[Dimension, ...]:
+    """Return the dimensions of an answer that split atoms."""
+    return tuple(one for one in scope.dimensions if _in_version(scope, one.column) in space.public)
 
 
 def blocks_of(space: Space, sets: Sequence[SecretSet], limit: int, *, is_centred: bool) -> Blocks:
@@ -212,7 +239,7 @@ def _selected(space: Space, scope: Scope) -> Bools:
     for dataset in scope.present:
         selected &= space.present[dataset, scope.version(dataset)]
     for condition in scope.conditions:
-        facet = space.public.get((condition.column, scope.version(condition.column.dataset)))
+        facet = space.public.get(_in_version(scope, condition.column))
         if facet is not None:
             selected &= facet.split.accepted(facet.item, condition)[facet.codes]
     return selected
@@ -228,7 +255,7 @@ def _cut_level(
     atom_code = np.zeros(space.atoms, dtype=np.int64)
     cell_code = np.zeros(len(keys), dtype=np.int64)
     for place, dimension in kept:
-        facet = space.public.get((dimension.column, scope.version(dimension.column.dataset)))
+        facet = space.public.get(_in_version(scope, dimension.column))
         if facet is None:
             continue
         categories = facet.split.categories(facet.item, dimension)
@@ -244,9 +271,17 @@ def _cut_level(
         atom_code = _numbered(cells, atom_code)
         selected = selected & (atom_code >= 0)
     parts = int(cell_code.max(initial=0)) + 1
-    codes = np.where(selected, atom_code, -1).astype(np.int32)
+    return _make_layer(np.where(selected, atom_code, -1).astype(np.int32), parts), cell_code
+
+
+def _make_layer(codes: NDArray[np.int32], parts: int) -> Layer:
     digest = blake2b(codes.tobytes(), digest_size=16, key=parts.to_bytes(8, "big")).digest()
-    return Layer(codes=codes, parts=parts, digest=digest), cell_code
+    first = np.full(parts + 1, -1, dtype=np.int32)
+    first[codes[::-1]] = np.arange(len(codes) - 1, -1, -1, dtype=np.int32)
+    first[-1] = -1
+    return Layer(
+        codes=codes, parts=parts, digest=digest, split=blake2b(first[codes].tobytes(), digest_size=16).digest()
+    )
 
 
 def _check_known(keys: Collection[str | None], names: Mapping[str | None, int]) -> None:
@@ -260,23 +295,33 @@ def _numbered(known: Ints, codes: Ints) -> Ints:
     return np.where(known[place] == codes, place, -1).astype(np.int64)
 
 
-def _secret_conditions(space: Space, scope: Scope) -> dict[Column, Bools]:
-    masks = {column: np.ones(facet.classes, dtype=bool) for column, facet in space.secret.items()}
+def _in_version(scope: Scope, column: Column) -> Versioned:
+    return column, scope.version(column.dataset)
+
+
+def _secret_conditions(space: Space, scope: Scope) -> dict[Versioned, Bools]:
+    masks = {one: np.ones(facet.classes, dtype=bool) for one, facet in space.secret.items()}
     for condition in scope.conditions:
-        facet = space.secret.get(condition.column)
+        one = _in_version(scope, condition.column)
+        facet = space.secret.get(one)
         if facet is not None:
-            masks[condition.column] &= facet.split.accepted(facet.item, condition)[: facet.classes]
+            masks[one] &= facet.split.accepted(facet.item, condition)[: facet.classes]
     return masks
 
 
 def _secret_set(
-    space: Space, everything: Mapping[Column, Bools], asked: Sequence[Dimension], values: Sequence[str | None]
+    space: Space,
+    scope: Scope,
+    everything: Mapping[Versioned, Bools],
+    asked: Sequence[Dimension],
+    values: Sequence[str | None],
 ) -> SecretSet:
     masks = dict(everything)
     for dimension, value in zip(asked, values, strict=True):
-        facet = space.secret[dimension.column]
+        one = _in_version(scope, dimension.column)
+        facet = space.secret[one]
         categories = facet.split.categories(facet.item, dimension)[: facet.classes]
         names = facet.split.category_names(dimension)
         _check_known({value}, names)
-        masks[dimension.column] = masks[dimension.column] & (categories == names[value])
-    return tuple(masks[column].tobytes() for column in space.secret)
+        masks[one] = masks[one] & (categories == names[value])
+    return tuple(masks[one].tobytes() for one in space.secret)

@@ -2,7 +2,8 @@
 
 Looked at are single atoms, and intersections and differences of a new layer's parts with every layer's, each with every
 set of confidential classes that the two layers use, with what such sets have in common and do not, and (where totals
-are public) with the rest. Which of these are determined is found first, from directions; only those are judged.
+are public) with the rest; and between two versions, differences of cells with something left on both sides. Which of
+these are determined is found first, from directions; only those are judged.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -12,6 +13,7 @@ from itertools import product
 import numpy as np
 from numpy.typing import NDArray
 
+from policies.disclosure import Zeros
 from sandbox.disclosure.history.contributing import (
     ClassSet,
     Contributing,
@@ -22,6 +24,7 @@ from sandbox.disclosure.history.contributing import (
     judge_quickly,
 )
 from sandbox.disclosure.history.partition import Blocks, SecretSet
+from sandbox.disclosure.history.scopes import Versioned
 from sandbox.disclosure.history.system import Frame
 from sandbox.disclosure.history.targets import (
     BOTH,
@@ -36,7 +39,6 @@ from sandbox.disclosure.history.targets import (
 )
 from sandbox.disclosure.history.worlds import NEARLY
 from yingbi.errors import ErrorCode, RefusedError
-from yingbi.plan.model import Column
 
 __all__ = ["Told", "revealing_sets"]
 
@@ -55,11 +57,12 @@ class Told:
     `before`, `after`: directions (N, B, r) that keep old cells, and new ones too; `flat`: directions (N, 1, r) that
     keep all public parts. `sets`: sets of classes that each layer uses; `released`: cells that come out, by the name of
     the part (`canonical`) and the number of the set: they have passed these rules. `most`: bound on targets.
+    `has_versions`: answers are about several versions of some data set.
     """
 
     frame: Frame
     blocks: Blocks
-    columns: Sequence[Column]
+    columns: Sequence[Versioned]
     before: Floats
     after: Floats
     flat: Floats
@@ -69,6 +72,7 @@ class Told:
     verdicts: Verdicts
     contributing: Contributing
     most: int
+    has_versions: bool
 
 
 def revealing_sets(
@@ -101,12 +105,12 @@ class _Found:
     """A determined set that fails, or may."""
 
     doubtful: Doubtful
+    atoms: Ints
     form: Floats
     is_certain: bool
 
     def target(self, kind: TargetKind) -> AtomSet:
-        atoms = np.concatenate([atoms for atoms, _ in self.doubtful.pieces])
-        return AtomSet(kind=kind, atoms=atoms, is_joint=False, form=self.form)
+        return AtomSet(kind=kind, atoms=self.atoms, is_joint=False, form=self.form)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -141,6 +145,8 @@ def _found(told: Told, pairs: Sequence[tuple[int, int]], meetings: Callable[[int
         if told.frame.free > 1 and one != other:
             for side in (LEFT, RIGHT):
                 yield from _uneven(told, (one, other), meeting, side, parts, known[name].columns)
+        if told.has_versions:
+            yield from _between(told, (one, other), meeting, parts, known[name].columns)
 
 
 class _ClassSets:
@@ -224,9 +230,9 @@ def _judged(told: Told, batch: _Batch | None, sets: _ClassSets) -> Iterator[_Fou
             if not (judged.few[place] or judged.uncounted[place] or judged.unweighed[place]):
                 continue
             total = None if judged.uncounted[place] else float(figures.absolute[place])
-            pieces = ((batch.atoms(place), classes),)
-            doubtful = Doubtful(pieces=pieces, columns=sets.columns, total=total)
-            yield _Found(doubtful=doubtful, form=sets.forms[at], is_certain=bool(judged.few[place]))
+            atoms = batch.atoms(place)
+            doubtful = Doubtful(pieces=((atoms, classes),), columns=sets.columns, total=total)
+            yield _Found(doubtful=doubtful, atoms=atoms, form=sets.forms[at], is_certain=bool(judged.few[place]))
 
 
 def _uneven(
@@ -235,7 +241,7 @@ def _uneven(
     meeting: Meeting,
     side: int,
     parts: Sequence[Floats],
-    columns: tuple[Column, ...],
+    columns: tuple[Versioned, ...],
 ) -> Iterator[_Found]:
     """Return differences of two cells that differ in public part and classes: no part times a set of classes.
 
@@ -268,6 +274,112 @@ def _uneven(
             yield from _judged_uneven(told, layers, meeting, side, places, (mine, common, forms), columns)
 
 
+def _between(
+    told: Told, layers: tuple[int, int], meeting: Meeting, parts: Sequence[Floats], columns: tuple[Versioned, ...]
+) -> Iterator[_Found]:
+    """Return differences of two cells P x S and Q x T with something left on both sides: what changed, came and went.
+
+    (Q - P) x T, and (P and Q) x (T - S), less (P - Q) x S, less (P and Q) x (S - T).
+    """
+    frame, rows = told.frame, meeting.rows
+    codes = (frame.offset[layers[0]] + meeting.first, frame.offset[layers[1]] + meeting.second)
+    is_one_sided = (rows[LEFT] < _HALF) | (rows[RIGHT] < _HALF)
+    every = rows[BOTH] + rows[LEFT] + rows[RIGHT]
+    for mine, theirs in product(told.sets[layers[0]], told.sets[layers[1]]):
+        # The same classes and nothing left on one side: a difference of two parts, which is looked at already.
+        is_wanted = ~is_one_sided if mine == theirs else np.ones(len(every), dtype=bool)
+        forms, is_made = told.blocks.forms_of([mine, theirs])
+        if not is_made.all():
+            continue
+        size = float(np.sqrt(max(forms[0] @ forms[0], forms[1] @ forms[1])))
+        then, now = (
+            np.abs(
+                np.einsum("b,nbr->nr", forms[1], of_parts[codes[1]])
+                - np.einsum("b,nbr->nr", forms[0], of_parts[codes[0]])
+            ).max(axis=1, initial=0.0)
+            <= NEARLY * size * np.sqrt(every)
+            for of_parts in parts
+        )
+        places = np.flatnonzero(now & ~then & is_wanted)
+        if len(places) and size > NEARLY:
+            yield from _judged_between(told, layers, meeting, places, (mine, theirs, forms), columns)
+
+
+def _judged_between(
+    told: Told,
+    layers: tuple[int, int],
+    meeting: Meeting,
+    places: Ints,
+    sets: tuple[SecretSet, SecretSet, Floats],
+    columns: tuple[Versioned, ...],
+) -> Iterator[_Found]:
+    mine, theirs, forms = sets
+    common = _common(mine, theirs)
+    moved = [ClassSet(plus=one, minus=common) for one in (theirs, mine) if one != common]
+    variants = [(ClassSet(plus=theirs), ClassSet(plus=mine))]
+    if told.blocks.is_centred:
+        variants.append((replace(variants[0][0], is_rest=True), replace(variants[0][1], is_rest=True)))
+    # Where more is left than the two have in common, no single unit is nearly all of the difference unless it is of a
+    # cell; who contributes is counted all the same.
+    is_narrow = (meeting.rows[LEFT] + meeting.rows[RIGHT] <= meeting.rows[BOTH])[places]
+    for came, went in variants:
+        pieces = [(RIGHT, came), (LEFT, went), *((BOTH, one) for one in moved)]
+        figures = _figures_between(told, layers, meeting, places, pieces, columns)
+        judged = judge_quickly(figures, told.verdicts, is_zero_told=True)
+        is_left = (meeting.rows[LEFT] + meeting.rows[RIGHT])[places] > _HALF
+        is_refused = told.verdicts.rules.zeros is Zeros.REFUSE and bool(columns)
+        few = (figures.rows < _HALF) & is_left & is_refused
+        for at in np.flatnonzero(few | judged.uncounted | (judged.unweighed & is_narrow)).tolist():
+            yield _found_between(
+                told, layers, meeting, int(places[at]), pieces, forms, columns,
+                total=None if judged.uncounted[at] else float(figures.absolute[at]), is_certain=bool(few[at]),
+            )  # fmt: skip
+
+
+def _figures_between(
+    told: Told,
+    layers: tuple[int, int],
+    meeting: Meeting,
+    places: Ints,
+    pieces: Sequence[tuple[int, ClassSet]],
+    columns: tuple[Versioned, ...],
+) -> Figures:
+    """Return figures of what is left on both sides together: a unit can be on both."""
+    rows, bound = np.zeros((2, len(places))), np.zeros((2, len(places)))
+    absolute = np.zeros(len(places))
+    for side, classes in pieces:
+        by_atom = told.contributing.figures(columns, classes)
+        one = _side_figures(told.frame, layers, meeting, side, places)(by_atom)
+        at = 0 if side == RIGHT else 1
+        rows[at] += one.rows
+        absolute += one.absolute
+        bound[at] = np.maximum(bound[at], one.bound)
+    return Figures(rows=rows.max(axis=0), absolute=absolute, bound=bound.sum(axis=0))
+
+
+def _found_between(
+    told: Told,
+    layers: tuple[int, int],
+    meeting: Meeting,
+    place: int,
+    pieces: Sequence[tuple[int, ClassSet]],
+    forms: Floats,
+    columns: tuple[Versioned, ...],
+    *,
+    total: float | None,
+    is_certain: bool,
+) -> _Found:
+    atoms = {side: meeting_atoms(told.frame, layers, meeting, side, place) for side in (RIGHT, LEFT, BOTH)}
+    by_side = {RIGHT: forms[1], LEFT: -forms[0], BOTH: forms[1] - forms[0]}
+    judged = tuple((atoms[side], classes) for side, classes in pieces if len(atoms[side]))
+    return _Found(
+        doubtful=Doubtful(pieces=judged, columns=columns, total=total),
+        atoms=np.concatenate([atoms[side] for side in by_side]),
+        form=np.concatenate([np.tile(form, (len(atoms[side]), 1)) for side, form in by_side.items()]),
+        is_certain=is_certain,
+    )
+
+
 def _is_still(sums: Floats, form: Floats, rows: Floats) -> Bools:
     size = float(np.sqrt(form @ form))
     moved = np.abs(np.einsum("b,nbr->nr", form, sums)).max(axis=1, initial=0.0)
@@ -281,7 +393,7 @@ def _judged_uneven(
     side: int,
     places: Ints,
     sets: tuple[SecretSet, SecretSet, Floats],
-    columns: tuple[Column, ...],
+    columns: tuple[Versioned, ...],
 ) -> Iterator[_Found]:
     mine, common, forms = sets
     kept = (ClassSet(plus=mine), ClassSet(plus=mine, minus=common))
@@ -306,7 +418,8 @@ def _judged_uneven(
             form = np.concatenate([np.tile(forms[0], (len(apart), 1)), np.tile(forms[0] - forms[1], (len(cut), 1))])
             total = None if judged.uncounted[at] else float(figures.absolute[at])
             doubtful = Doubtful(pieces=((apart, outside), (cut, inside)), columns=columns, total=total)
-            yield _Found(doubtful=doubtful, form=form, is_certain=bool(judged.few[at]))
+            every = np.concatenate((apart, cut))
+            yield _Found(doubtful=doubtful, atoms=every, form=form, is_certain=bool(judged.few[at]))
 
 
 def _sum_of(frame: Frame, layers: tuple[int, int], meeting: Meeting, side: int, values: Sequence[Floats]) -> Floats:

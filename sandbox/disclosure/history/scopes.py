@@ -18,6 +18,7 @@ __all__ = [
     "ROWS",
     "Scope",
     "SystemKey",
+    "Versioned",
     "conditions_of",
     "is_confidential",
     "is_weighted",
@@ -27,6 +28,9 @@ __all__ = [
 ]
 
 ROWS: Final = "*"
+Versioned = tuple[Column, int]
+"""A column in a version of its data set: what splits rows in one version may split them otherwise in another."""
+
 _COUNTS: Final = frozenset({MeasureKind.ROWS, MeasureKind.UNITS, MeasureKind.VALUES})
 
 

@@ -95,9 +95,16 @@ class Watch:
         return max([1, *(width_of(frame, one) for one in self.sets)])
 
 
-def _name_of(target: AtomSet) -> tuple[bool, bytes, bytes]:
-    form = b"" if target.form is None else target.form.tobytes()
-    return target.is_joint, np.sort(target.atoms).tobytes(), form
+def _name_of(target: AtomSet) -> tuple[bool, bytes, bytes, bytes]:
+    order = np.argsort(target.atoms, kind="stable")
+    form, sign = target.form, target.sign
+    by_atom = form is not None and form.ndim > 1
+    return (
+        target.is_joint,
+        target.atoms[order].tobytes(),
+        b"" if form is None else (form[order] if by_atom else form).tobytes(),
+        b"" if sign is None else sign[order].tobytes(),
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -138,9 +138,9 @@ class Frame:
         return np.asarray(values * self.rows[:, None, None])
 
 
-def build_frame(rows: Ints, blocks: Blocks, answers: Sequence[Cells]) -> Frame:
-    """Stack the layers of all answers; time and memory O(atoms x layers)."""
-    layers = tuple(layer for cells in answers for layer in cells.layers)
+def build_frame(rows: Ints, blocks: Blocks, answers: Sequence[Cells], more: Sequence[Layer] = ()) -> Frame:
+    """Stack the layers of all answers, and `more` after them; time and memory O(atoms x layers)."""
+    layers = (*(layer for cells in answers for layer in cells.layers), *more)
     sizes = np.array([layer.parts for layer in layers], dtype=np.int64)
     offset = np.concatenate(([0], np.cumsum(sizes))).astype(np.int64)
     codes = np.stack([layer.codes for layer in layers], axis=1) if layers else np.zeros((len(rows), 0), np.int32)

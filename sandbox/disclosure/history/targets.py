@@ -3,8 +3,9 @@
 - every unit that is alone in atoms, and every linear combination over its atoms and their confidential blocks;
 - every atom of fewer than t units, every combination over its blocks;
 - every value that rules hold back, in any answer, the new one's own included (that is secondary suppression);
-- intersections and differences of the parts of two layers with fewer than t units, every combination over blocks;
-- pairs of lone units, every combination of the two.
+- intersections and differences of the parts of two layers with fewer than t units, every combination over blocks; and
+  what is in one part less what is in the other, where both have fewer than t (as between two versions, or boundaries);
+- pairs of lone units, every combination of the two; differences of two atoms of fewer than t units.
 
 t counts units; sets over several atoms are taken for small while they have fewer than K*t rows (K rows a unit), which
 is exact for K = 1 and overstates otherwise. What is a target depends on public parts, on thresholds over them and on
@@ -12,7 +13,7 @@ what was suppressed: nothing here receives a confidential value.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 import numpy as np
@@ -22,6 +23,7 @@ from sandbox.disclosure.history.system import Frame
 from sandbox.disclosure.history.worlds import NEARLY, are_determined
 
 __all__ = [
+    "BETWEEN",
     "BOTH",
     "LEFT",
     "RIGHT",
@@ -35,6 +37,7 @@ __all__ = [
     "meet",
     "meeting_atoms",
     "meeting_sums",
+    "side_rows",
     "side_sums",
     "sums_of",
     "unit_atoms",
@@ -54,6 +57,8 @@ _DENSE = 4_000_000
 BOTH = 0
 LEFT = 1
 RIGHT = 2
+BETWEEN = 3
+"""What is in the second part only, less what is in the first only."""
 
 
 class TargetKind(StrEnum):
@@ -71,13 +76,15 @@ class TargetKind(StrEnum):
 class AtomSet:
     """A target: some atoms, added up class by class (`is_joint=False`) or each for itself (`is_joint=True`).
 
-    Every combination of these is a target, or one `form`: of the sum of all atoms (B), or atom by atom (n x B).
+    Every combination of these is a target, or one `form`: of the sum of all atoms (B), or atom by atom (n x B). Atoms
+    of a sum may have a `sign` (n): plus or minus one.
     """
 
     kind: TargetKind
     atoms: Ints
     is_joint: bool
     form: Floats | None = None
+    sign: Floats | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -136,6 +143,9 @@ def sums_of(frame: Frame, values: Floats, target: AtomSet) -> Floats:
         form = np.broadcast_to(target.form, (len(target.atoms), frame.free))
         moved = np.einsum("nb,nbr->r", form, values[target.atoms])
         return np.asarray(moved[None, :] / form_size(frame, target.atoms, target.form))
+    if target.sign is not None:
+        total = np.einsum("n,nbr->br", target.sign, values[target.atoms])
+        return np.asarray(total / np.sqrt(frame.rows[target.atoms].sum()))
     return np.asarray(_sums(frame, values, target.atoms[None, :], is_joint=target.is_joint)[0])
 
 
@@ -165,6 +175,7 @@ def determined_sets(
     lone = atoms.single[atoms.is_lone]
     for found in unit_pairs(values[lone], lone):
         yield AtomSet(kind=TargetKind.PAIR, atoms=found, is_joint=True)
+    yield from _differences(values, atoms.single[~atoms.is_lone])
     few = values[:, :, : max(_FEWEST, frame.free + 1)]
     parts = frame.part_sums(few)
     for one, other in pairs:
@@ -172,10 +183,67 @@ def determined_sets(
         small = [(rows > _HALF) & (rows < small_rows) for rows in meeting.rows]
         # A meeting of one atom is a target by itself already.
         small[BOTH] &= meeting.count > 1
+        small.append(small[LEFT] & small[RIGHT])
         for side, places in determined_meetings(frame, few, parts, (one, other), meeting, small):
             for place in places:
-                atoms_of = meeting_atoms(frame, (one, other), meeting, side, place)
-                yield AtomSet(kind=TargetKind.SMALL_SET, atoms=atoms_of, is_joint=False)
+                yield _small_set(frame, (one, other), meeting, side, place)
+        yield from _united(frame, few, parts, (one, other), meeting, small_rows)
+        yield from _united(frame, few, parts, (other, one), _turned(meeting), small_rows)
+
+
+def _united(
+    frame: Frame, values: Floats, parts: Floats, layers: tuple[int, int], meeting: Meeting, small_rows: float
+) -> Iterator[AtomSet]:
+    """Return small determined differences of a part of the second layer and all parts of the first mostly in it.
+
+    As of a street and its communities, where one of the tables leaves a few firms out. Time O(pairs of parts).
+    """
+    order = np.lexsort((-meeting.rows[BOTH], meeting.first))
+    best = order[np.flatnonzero(np.diff(meeting.first[order], prepend=-1))]
+    of_part, size = meeting.second[best], frame.layers[layers[1]].parts
+    common, left = (np.bincount(of_part, meeting.rows[side][best], size) for side in (BOTH, LEFT))
+    right = _rows_of_layer(frame, layers[1]) - common
+    is_many = np.bincount(of_part, minlength=size) > 1
+    small = {side: is_many & (rows > _HALF) & (rows < small_rows) for side, rows in ((LEFT, left), (RIGHT, right))}
+    small[BETWEEN] = small[LEFT] & small[RIGHT]
+    wanted = small[LEFT] | small[RIGHT]
+    if not wanted.any():
+        return
+    chosen = np.zeros(len(meeting.first), dtype=bool)
+    chosen[best] = wanted[of_part]
+    both, first = np.zeros((2, size, *values.shape[1:]))
+    np.add.at(both, of_part, meeting_sums(values, meeting, chosen)[best])
+    np.add.at(first, of_part, parts[frame.offset[layers[0]] + meeting.first[best]])
+    second = parts[frame.offset[layers[1]] : frame.offset[layers[1]] + size]
+    moved = {LEFT: (first - both, left), RIGHT: (second - both, right), BETWEEN: (second - first, left + right)}
+    for side, (sums, rows) in moved.items():
+        flags = are_determined(np.asarray(sums / np.sqrt(rows.clip(_HALF))[:, None, None]))
+        for place in np.flatnonzero(small[side] & flags).tolist():
+            members = meeting.first[best[of_part == place]]
+            in_first = np.isin(frame.layers[layers[0]].codes, members)
+            in_second = frame.layers[layers[1]].codes == place
+            yield _small_difference(np.flatnonzero(in_second & ~in_first), np.flatnonzero(in_first & ~in_second), side)
+
+
+def _turned(meeting: Meeting) -> Meeting:
+    """Return the meeting with its layers the other way round."""
+    both, left, right = meeting.rows
+    return replace(meeting, first=meeting.second, second=meeting.first, rows=(both, right, left))
+
+
+def _small_set(frame: Frame, layers: tuple[int, int], meeting: Meeting, side: int, place: int) -> AtomSet:
+    if side != BETWEEN:
+        atoms = meeting_atoms(frame, layers, meeting, side, place)
+        return AtomSet(kind=TargetKind.SMALL_SET, atoms=atoms, is_joint=False)
+    right, left = (meeting_atoms(frame, layers, meeting, of, place) for of in (RIGHT, LEFT))
+    return _small_difference(right, left, side)
+
+
+def _small_difference(right: Ints, left: Ints, side: int) -> AtomSet:
+    if side != BETWEEN:
+        return AtomSet(kind=TargetKind.SMALL_SET, atoms=right if side == RIGHT else left, is_joint=False)
+    sign = np.concatenate((np.ones(len(right)), -np.ones(len(left))))
+    return AtomSet(kind=TargetKind.SMALL_SET, atoms=np.concatenate((right, left)), is_joint=False, sign=sign)
 
 
 def _singles(frame: Frame, values: Floats, atoms: UnitAtoms) -> Iterator[AtomSet]:
@@ -218,6 +286,14 @@ def unit_pairs(values: Floats, lone: Ints) -> Ints:
     return np.concatenate(found)
 
 
+def _differences(values: Floats, few: Ints) -> Iterator[AtomSet]:
+    """Return differences of two atoms that are determined, as of what few units had before and have now."""
+    for found in unit_pairs(values[few], few):
+        one, other = values[found]
+        if np.abs(one - other).max(initial=0.0) < NEARLY:
+            yield AtomSet(kind=TargetKind.SMALL_SET, atoms=found, is_joint=False, sign=np.array([1.0, -1.0]))
+
+
 def meet(frame: Frame, one: int, other: int) -> Meeting:
     """Return the meetings of two layers; good as long as atoms stay as they are. Time O(N + parts x parts)."""
     left, right = frame.layers[one], frame.layers[other]
@@ -244,7 +320,7 @@ def determined_meetings(
     meeting: Meeting,
     wanted: Sequence[Bools],
 ) -> Iterator[tuple[int, list[int]]]:
-    """Return, by side (both, left, right), which wanted meetings have some combination that is determined.
+    """Return, by side (both, left, right, between), which wanted meetings have some combination that is determined.
 
     `parts`: the sums of `values` by public part.
     """
@@ -254,7 +330,7 @@ def determined_meetings(
     sums = meeting_sums(values, meeting, chosen)
     for side, flags in enumerate(wanted):
         places = np.flatnonzero(flags)
-        rows = meeting.rows[side][places]
+        rows = side_rows(meeting, side)[places]
         moved = side_sums(frame, parts, layers, meeting, side, places, sums[places])
         yield side, places[are_determined(np.asarray(moved / np.sqrt(rows)[:, None, None]))].tolist()
 
@@ -271,8 +347,19 @@ def side_sums(
     """Return the sums over one side of some meetings, from those over what is in both parts."""
     if side == BOTH:
         return both
+    if side == BETWEEN:
+        first, second = (
+            frame.offset[layers[0]] + meeting.first[places],
+            frame.offset[layers[1]] + meeting.second[places],
+        )
+        return np.asarray(parts[second] - parts[first])
     at, codes = (layers[0], meeting.first) if side == LEFT else (layers[1], meeting.second)
     return np.asarray(parts[frame.offset[at] + codes[places]] - both)
+
+
+def side_rows(meeting: Meeting, side: int) -> Floats:
+    """Return the rows of one side of all meetings."""
+    return meeting.rows[LEFT] + meeting.rows[RIGHT] if side == BETWEEN else meeting.rows[side]
 
 
 def meeting_atoms(frame: Frame, layers: tuple[int, int], meeting: Meeting, side: int, place: int) -> Ints:

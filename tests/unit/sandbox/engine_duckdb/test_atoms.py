@@ -1,12 +1,14 @@
 """Atoms and their totals against plain Python."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from sandbox.disclosure.atoms import ABSENT, AtomTable, Facet
+from sandbox.disclosure.atoms import ABSENT, AtomTable, Facet, Sameness
 from sandbox.operations.measure import Measure, MeasureKind
+from tests.lib.atoms import value_numbers
 from tests.unit.sandbox.engine_duckdb.test_tables import text
 from tests.unit.sandbox.engine_duckdb.world import FILINGS, FIRMS, Home, Row, column, home
 from yingbi.errors import ErrorCode, UnavailableError
@@ -166,3 +168,60 @@ def test_totals_of_rows_that_the_table_does_not_cover_are_refused(made: tuple[Ho
     with pytest.raises(UnavailableError) as raised:
         engine.totals(table, FILINGS, 3, Measure(kind=MeasureKind.ROWS))
     assert raised.value.code is ErrorCode.ENGINE_FAILED
+
+
+def three_versions(rows: list[Row]) -> dict[int, list[Row]]:
+    """Profits that stay, that change by little, by much, or to nothing, and rows that come and go."""
+    changes: list[Callable[[int], int | None]] = [
+        lambda x: x,
+        lambda x: x + 1,
+        lambda x: 2 * x + 7,
+        lambda _: None,
+        lambda x: -x,
+        lambda x: x,
+    ]
+    versions = {1: rows}
+    for number in (2, 3):
+        later = []
+        for place, row in enumerate(versions[number - 1]):
+            change = changes[(place * 5 + number) % len(changes)]
+            profit = 50 if row["profit"] is None else change(row["profit"])
+            later.append(dict(row, profit=profit))
+        versions[number] = [row for row in later if (row["_unit"] + number) % 9]
+    return versions
+
+
+@pytest.mark.parametrize("is_near", [False, True])
+def test_a_row_whose_value_changes_is_another_one(made: tuple[Home, list[Row], list[Row]], *, is_near: bool) -> None:
+    world, rows, _ = made
+    versions = three_versions(rows)
+    for number in (2, 3):
+        world.publish(FILINGS, versions[number], version=number)
+    facets = [Facet(column=column("street"), version=v, presence=True) for v in (1, 2, 3)] + [STREET]
+    same = Sameness(column=column("profit"), is_near=is_near)
+    engine = world.engine()
+    table = engine.atoms(FILINGS, [1, 2, 3], facets, cap=CAP, same=same)
+    ever: dict[tuple[int, int], set[str | None]] = {}
+    for row in (row for found in versions.values() for row in found):
+        ever.setdefault((row["_unit"], row["_row"]), set()).add(text(row["profit"]))
+    numbers = {key: value_numbers(values, is_near=is_near) for key, values in ever.items()}
+    variables: dict[tuple[int, int, int], dict[int, Row]] = {}
+    for number, found in versions.items():
+        for row in found:
+            key = (row["_unit"], row["_row"])
+            variables.setdefault((*key, numbers[key][text(row["profit"])]), {})[number] = row
+    expected: dict[tuple[Any, ...], list[dict[int, Row]]] = {}
+    for one in variables.values():
+        presence = [0 if number in one else None for number in (1, 2, 3)]
+        expected.setdefault((*presence, one[1]["street"] if 1 in one else None), []).append(one)
+    assert len({key[:3] for key in expected}) > 5, "values that stay, change, and change back"
+    check(table, {key: [dict(next(iter(one.values()))) for one in found] for key, found in expected.items()})
+    for number in versions:
+        totals = engine.totals(table, FILINGS, number, Measure(kind=MeasureKind.SUM, columns=(column("profit"),)))
+        entries = engine.contributions(table, FILINGS, number, [], column("profit"))
+        told = dict(zip(entries.atom.tolist(), entries.rows.tolist(), strict=True))
+        for place, key in enumerate(shown(table)):
+            inside = [one[number]["profit"] for one in expected[key] if number in one]
+            values = [value for value in inside if value is not None]
+            assert totals[place] == sum(values)
+            assert told.get(place, 0) == len(values)

@@ -35,7 +35,7 @@ from yingbi.plan.model import Comparison, Condition, Function
 ATOMS = 6
 CLASSES = (2, 3, 2)
 _FACETS = {
-    column(f"c{place}"): SecretFacet(
+    (column(f"c{place}"), 1): SecretFacet(
         item=make_item(f"c{place}"), split=Values(labels=tuple("abc"[:count])), has_null=False
     )
     for place, count in enumerate(CLASSES)
@@ -61,12 +61,15 @@ def _form(masks: Masks) -> NDArray[np.int64]:
 
 def _cells(codes: list[int], sets: list[Masks]) -> Cells:
     parts = max(codes) + 1
-    layer = Layer(codes=np.array(codes, dtype=np.int32), parts=parts, digest=repr(codes).encode())
+    layer = Layer(
+        codes=np.array(codes, dtype=np.int32), parts=parts, digest=repr(codes).encode(), split=repr(codes).encode()
+    )
     return Cells(
         layers=(layer,),
         layer=np.zeros(parts * len(sets), dtype=np.int64),
         part=np.repeat(np.arange(parts), len(sets)),
         secret=tuple(_name(one) for one in sets) * parts,
+        whole=tuple(np.ones(count, dtype=bool).tobytes() for count in CLASSES),
     )
 
 

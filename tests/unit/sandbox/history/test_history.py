@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from sqlalchemy import Engine, create_engine, delete, select, update
 
-from sandbox.disclosure.atoms import AtomTable, Facet
+from sandbox.disclosure.atoms import AtomTable, Facet, Sameness
 from sandbox.disclosure.history import History, HistoryLimits, HistoryStore
 from sandbox.disclosure.history.tables import ANSWER, HEAD, PART
 from sandbox.disclosure.history_gate import HistoryGate
@@ -320,8 +320,16 @@ def test_determination_sees_no_value_and_asks_for_atoms_once(engine: Engine) -> 
 
 def test_atoms_over_other_facets_are_no_answer(engine: Engine) -> None:
     class Wrong(ArraySource):
-        def atoms(self, dataset: str, versions: Sequence[int], facets: Sequence[Facet], *, cap: int) -> AtomTable:
-            return replace(super().atoms(dataset, versions, facets, cap=cap), facets=())
+        def atoms(
+            self,
+            dataset: str,
+            versions: Sequence[int],
+            facets: Sequence[Facet],
+            *,
+            cap: int,
+            same: Sameness | None = None,
+        ) -> AtomTable:
+            return replace(super().atoms(dataset, versions, facets, cap=cap, same=same), facets=())
 
     node = make_node()
     history = History(HistoryStore(engine, SystemClock()), Wrong(data=node.data, catalogue=node.catalogue))

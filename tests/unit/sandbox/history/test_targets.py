@@ -17,12 +17,13 @@ def _cells(*inside: range) -> Cells:
     codes = np.full(ATOMS, -1, dtype=np.int32)
     for part, atoms in enumerate(inside):
         codes[list(atoms)] = part
-    layer = Layer(codes=codes, parts=len(inside), digest=codes.tobytes())
+    layer = Layer(codes=codes, parts=len(inside), digest=codes.tobytes(), split=codes.tobytes())
     return Cells(
         layers=(layer,),
         layer=np.zeros(len(inside), dtype=np.int64),
         part=np.arange(len(inside)),
         secret=((),) * len(inside),
+        whole=(),
     )
 
 

@@ -42,13 +42,19 @@ ATOMS = 9
 def _cells(codes: list[int], sets: list[tuple[bool, ...]]) -> Cells:
     """Return a layer's parts times some sets of classes."""
     parts = max([0, *(code + 1 for code in codes)])
-    layer = Layer(codes=np.array(codes, dtype=np.int32), parts=max(parts, 1), digest=repr(codes).encode())
+    layer = Layer(
+        codes=np.array(codes, dtype=np.int32),
+        parts=max(parts, 1),
+        digest=repr(codes).encode(),
+        split=repr(codes).encode(),
+    )
     names = [(np.array(one).tobytes(),) for one in sets]
     return Cells(
         layers=(layer,),
         layer=np.zeros(layer.parts * len(sets), dtype=np.int64),
         part=np.repeat(np.arange(layer.parts), len(sets)),
         secret=tuple(names * layer.parts),
+        whole=tuple(np.ones(len(one), dtype=bool).tobytes() for one in sets[:1]),
     )
 
 
@@ -127,9 +133,9 @@ def test_a_factor_extended_by_blocks_equals_one_made_at_once() -> None:
 
 
 def _public(codes: NDArray[np.int32]) -> Cells:
-    layer = Layer(codes=codes, parts=6, digest=codes.tobytes())
+    layer = Layer(codes=codes, parts=6, digest=codes.tobytes(), split=codes.tobytes())
     zeros = np.zeros(6, dtype=np.int64)
-    return Cells(layers=(layer,), layer=zeros, part=np.arange(6), secret=((),) * 6)
+    return Cells(layers=(layer,), layer=zeros, part=np.arange(6), secret=((),) * 6, whole=())
 
 
 # --- whole sessions ---------------------------------------------------------------------------------------------------
