@@ -150,6 +150,7 @@ def build_frame(rows: Ints, blocks: Blocks, answers: Sequence[Cells], more: Sequ
     of_atom = sparse.csr_array((np.ones(len(columns)), columns, starts), shape=(len(rows), int(offset[-1])))
     weight = rows.astype(np.float64)
     by_part = sparse.csr_array(of_atom.T)
+    weighted = sparse.csr_array((weight[by_part.indices], by_part.indices, by_part.indptr), shape=by_part.shape)
     return Frame(
         rows=weight,
         forms=blocks.forms,
@@ -158,7 +159,7 @@ def build_frame(rows: Ints, blocks: Blocks, answers: Sequence[Cells], more: Sequ
         offset=offset,
         of_atom=of_atom,
         by_part=by_part,
-        by_part_weighted=sparse.csr_array(by_part.multiply(weight[None, :])),
+        by_part_weighted=weighted,
         part_rows=np.asarray(of_atom.T @ weight),
     )
 

@@ -13,7 +13,7 @@ what was suppressed: nothing here receives a confidential value.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
 
 import numpy as np
@@ -30,6 +30,7 @@ __all__ = [
     "AtomSet",
     "Meeting",
     "TargetKind",
+    "Unions",
     "UnitAtoms",
     "determined_meetings",
     "determined_sets",
@@ -101,7 +102,7 @@ class Meeting:
     """Parts of two layers that meet: by pair of parts (`first`, `second`).
 
     `rows`: in both, in the first only, in the second only; `count`: atoms in both. `atoms`, `place`: atoms in both, and
-    which pair each belongs to.
+    which pair each belongs to. `unions`: parts of the first in the second, and of the second in the first.
     """
 
     first: Ints
@@ -110,13 +111,30 @@ class Meeting:
     count: Ints
     atoms: NDArray[np.int32]
     place: NDArray[np.int32]
+    unions: "tuple[Unions, Unions]"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Unions:
+    """Parts of one layer (`inner`) by the part of another that they are mostly in (`outer`), one entry a part.
+
+    `pair` is the meeting of the two. By outer part, where there are several inner ones: rows in their `union` only, and
+    in the outer part only (`rest`); else zero.
+    """
+
+    inner: Ints
+    outer: Ints
+    pair: Ints
+    union: Floats
+    rest: Floats
 
 
 def unit_atoms(units: Ints, solo: Ints, min_units: int) -> UnitAtoms:
     """Return the atoms of fewer than `min_units` units, those of one unit together; time O(N log N)."""
     lone = np.flatnonzero(solo >= 0)
     lone = lone[np.argsort(solo[lone], kind="stable")]
-    _, first, count = np.unique(solo[lone], return_index=True, return_counts=True)
+    first = np.flatnonzero(np.diff(solo[lone], prepend=-1))
+    count = np.diff(first, append=len(lone))
     joint = tuple(
         lone[first[count == size][:, None] + np.arange(size)] for size in np.unique(count[count > 1]).tolist()
     )
@@ -187,48 +205,42 @@ def determined_sets(
         for side, places in determined_meetings(frame, few, parts, (one, other), meeting, small):
             for place in places:
                 yield _small_set(frame, (one, other), meeting, side, place)
-        yield from _united(frame, few, parts, (one, other), meeting, small_rows)
-        yield from _united(frame, few, parts, (other, one), _turned(meeting), small_rows)
+        for layers, unions in zip(((one, other), (other, one)), meeting.unions, strict=True):
+            yield from _united(frame, few, parts, layers, meeting, unions, small_rows)
 
 
 def _united(
-    frame: Frame, values: Floats, parts: Floats, layers: tuple[int, int], meeting: Meeting, small_rows: float
+    frame: Frame,
+    values: Floats,
+    parts: Floats,
+    layers: tuple[int, int],
+    meeting: Meeting,
+    unions: Unions,
+    small_rows: float,
 ) -> Iterator[AtomSet]:
     """Return small determined differences of a part of the second layer and all parts of the first mostly in it.
 
-    As of a street and its communities, where one of the tables leaves a few firms out. Time O(pairs of parts).
+    As of a street and its communities, where one of the tables leaves a few firms out.
     """
-    order = np.lexsort((-meeting.rows[BOTH], meeting.first))
-    best = order[np.flatnonzero(np.diff(meeting.first[order], prepend=-1))]
-    of_part, size = meeting.second[best], frame.layers[layers[1]].parts
-    common, left = (np.bincount(of_part, meeting.rows[side][best], size) for side in (BOTH, LEFT))
-    right = _rows_of_layer(frame, layers[1]) - common
-    is_many = np.bincount(of_part, minlength=size) > 1
-    small = {side: is_many & (rows > _HALF) & (rows < small_rows) for side, rows in ((LEFT, left), (RIGHT, right))}
-    small[BETWEEN] = small[LEFT] & small[RIGHT]
+    sides = {LEFT: unions.union, RIGHT: unions.rest}
+    small = {side: (rows > _HALF) & (rows < small_rows) for side, rows in sides.items()}
     wanted = small[LEFT] | small[RIGHT]
     if not wanted.any():
         return
-    chosen = np.zeros(len(meeting.first), dtype=bool)
-    chosen[best] = wanted[of_part]
-    both, first = np.zeros((2, size, *values.shape[1:]))
-    np.add.at(both, of_part, meeting_sums(values, meeting, chosen)[best])
-    np.add.at(first, of_part, parts[frame.offset[layers[0]] + meeting.first[best]])
+    small[BETWEEN] = small[LEFT] & small[RIGHT]
+    chosen, size = np.zeros(len(meeting.first), dtype=bool), len(wanted)
+    chosen[unions.pair] = wanted[unions.outer]
+    both = _grouped(meeting_sums(values, meeting, chosen)[unions.pair], unions.outer, size)
+    first = _grouped(parts[frame.offset[layers[0]] + unions.inner], unions.outer, size)
     second = parts[frame.offset[layers[1]] : frame.offset[layers[1]] + size]
-    moved = {LEFT: (first - both, left), RIGHT: (second - both, right), BETWEEN: (second - first, left + right)}
-    for side, (sums, rows) in moved.items():
-        flags = are_determined(np.asarray(sums / np.sqrt(rows.clip(_HALF))[:, None, None]))
-        for place in np.flatnonzero(small[side] & flags).tolist():
-            members = meeting.first[best[of_part == place]]
-            in_first = np.isin(frame.layers[layers[0]].codes, members)
+    sums = {LEFT: first - both, RIGHT: second - both, BETWEEN: second - first}
+    rows = sides | {BETWEEN: unions.union + unions.rest}
+    for side, flags in small.items():
+        scaled = np.asarray(sums[side] / np.sqrt(rows[side].clip(_HALF))[:, None, None])
+        for place in np.flatnonzero(flags & are_determined(scaled)).tolist():
+            in_first = np.isin(frame.layers[layers[0]].codes, unions.inner[unions.outer == place])
             in_second = frame.layers[layers[1]].codes == place
             yield _small_difference(np.flatnonzero(in_second & ~in_first), np.flatnonzero(in_first & ~in_second), side)
-
-
-def _turned(meeting: Meeting) -> Meeting:
-    """Return the meeting with its layers the other way round."""
-    both, left, right = meeting.rows
-    return replace(meeting, first=meeting.second, second=meeting.first, rows=(both, right, left))
 
 
 def _small_set(frame: Frame, layers: tuple[int, int], meeting: Meeting, side: int, place: int) -> AtomSet:
@@ -302,13 +314,32 @@ def meet(frame: Frame, one: int, other: int) -> Meeting:
     pairs, number = _numbered(met, left.parts * right.parts)
     first, second = np.divmod(pairs, right.parts)
     common: Floats = np.bincount(number, weights=frame.rows[both], minlength=len(pairs)).astype(np.float64)
+    in_left, in_right = _rows_of_layer(frame, one), _rows_of_layer(frame, other)
     return Meeting(
         first=first,
         second=second,
-        rows=(common, _rows_of_layer(frame, one)[first] - common, _rows_of_layer(frame, other)[second] - common),
+        rows=(common, in_left[first] - common, in_right[second] - common),
         count=np.bincount(number, minlength=len(pairs)),
         atoms=both.astype(np.int32),
         place=number.astype(np.int32),
+        unions=(_unite(first, second, common, in_left, in_right), _unite(second, first, common, in_right, in_left)),
+    )
+
+
+def _unite(inner: Ints, outer: Ints, common: Floats, in_inner: Floats, in_outer: Floats) -> Unions:
+    """Return inner parts by the outer part that they are mostly in; given pairs, their rows, and all parts' rows."""
+    order = np.lexsort((-common, inner))
+    pair = order[np.flatnonzero(np.diff(inner[order], prepend=-1))]
+    size = len(in_outer)
+    is_many = np.bincount(outer[pair], minlength=size) > 1
+    both = np.bincount(outer[pair], common[pair], size)
+    whole = np.bincount(outer[pair], in_inner[inner[pair]], size)
+    return Unions(
+        inner=inner[pair],
+        outer=outer[pair],
+        pair=pair,
+        union=np.asarray(np.where(is_many, whole - both, 0.0)),
+        rest=np.asarray(np.where(is_many, in_outer - both, 0.0)),
     )
 
 
@@ -383,7 +414,7 @@ def _rows_of_layer(frame: Frame, layer: int) -> Floats:
     return np.asarray(frame.part_rows[frame.offset[layer] : frame.offset[layer + 1]])
 
 
-def _grouped(values: Floats, number: NDArray[np.int32], count: int) -> Floats:
+def _grouped(values: Floats, number: NDArray[np.int32] | Ints, count: int) -> Floats:
     flat = values.reshape(len(values), values.shape[1] * values.shape[2])
     sums = [np.bincount(number, weights=flat[:, column], minlength=count) for column in range(flat.shape[1])]
     return np.stack(sums, axis=1).astype(np.float64).reshape(count, *values.shape[1:])
