@@ -104,6 +104,7 @@ class ErrorCode(StrEnum):
     DATA_INVALID = "data-invalid"
     SNAPSHOT_DAMAGED = "snapshot-damaged"
     CAGE_UNAVAILABLE = "cage-unavailable"
+    NODE_UNAVAILABLE = "node-unavailable"
     ENGINE_FAILED = "engine-failed"
     RESOURCE_LIMIT = "resource-limit"
     RUN_CANCELLED = "run-cancelled"
@@ -191,6 +192,7 @@ CATALOGUE: Final[dict[ErrorCode, ErrorSpec]] = {
     ErrorCode.DATA_INVALID: _spec(422, "data breaks its declaration", ExitCode.DATA),
     ErrorCode.SNAPSHOT_DAMAGED: _spec(500, "published data has changed", ExitCode.INVALID),
     ErrorCode.CAGE_UNAVAILABLE: _spec(503, "computations cannot be isolated here", ExitCode.CONFIG),
+    ErrorCode.NODE_UNAVAILABLE: _spec(503, "node cannot use its database now", ExitCode.UNAVAILABLE),
     ErrorCode.ENGINE_FAILED: _spec(503, "computation failed", ExitCode.UNAVAILABLE),
     ErrorCode.RESOURCE_LIMIT: _spec(403, "computation exceeded its limits", ExitCode.REFUSED),
     ErrorCode.RUN_CANCELLED: _spec(409, "computation was cancelled", ExitCode.CONFLICT),

@@ -110,7 +110,7 @@ class CatalogueStore:
                 if _state(connection) == before:
                     self._loaded = (before, catalogue)
                     return catalogue
-        raise UnavailableError(ErrorCode.LOG_UNAVAILABLE, "the catalogue changes too often to be read")
+        raise UnavailableError(ErrorCode.NODE_UNAVAILABLE, "the catalogue changes too often to be read")
 
     def entry(self, name: str) -> CatalogueEntry:
         """Return one data set with its revision and the state of its grades.
@@ -583,5 +583,5 @@ def _translated() -> Iterator[None]:
         yield
     except SQLAlchemyError as error:
         raise UnavailableError(
-            ErrorCode.LOG_UNAVAILABLE, "the node's database failed", detail=type(error).__name__
+            ErrorCode.NODE_UNAVAILABLE, "the node's database failed", detail=type(error).__name__
         ) from None

@@ -164,6 +164,11 @@ class HeldQueue:
         with reading(self._database).begin() as connection:
             return _output(_row(connection, output))
 
+    def holds(self, question: str) -> bool:
+        """Return whether a candidate of a question is in the queue, decided or not."""
+        with reading(self._database).begin() as connection:
+            return connection.execute(select(HELD.c.id).where(HELD.c.question == question)).first() is not None
+
     def waiting(self) -> tuple[HeldOutput, ...]:
         """Return what waits for a person, oldest first."""
         states = [HeldState.WAITING.value, HeldState.HALF_CHECKED.value]

@@ -152,6 +152,8 @@ class Gate:
     def release_held(self, output: str) -> Released:
         """Compute an approved candidate again and let it through the door, under today's agreements.
 
+        May be called again after a crash: what was kept then is what is returned, once.
+
         Raises:
             ConflictError: it is not approved, or it is not any more what was approved.
             RefusedError: the agreements do not permit the question any more.
@@ -167,9 +169,18 @@ class Gate:
         result = self._release(candidate, found, catalogue, approval)
         if isinstance(result, Held):
             raise ConflictError(ErrorCode.TRANSITION_REFUSED, "what was approved is not what would come out now")
-        released = self._keep(row.question, result)
+        released = self._kept(row.question, result) or self._keep(row.question, result)
         self._held.released(output)
         return released
+
+    def _kept(self, question: str, result: ReleasedTable | ReleasedModel) -> Released | None:
+        """Return what a process kept that died before the queue knew."""
+        output = self._book.get(question).output
+        if output is None:
+            return None
+        if self._book.output(output).digest != result.digest:
+            raise TamperDetectedError(ErrorCode.STORE_DAMAGED, "the result that was kept is not what comes out now")
+        return Released(question=question, output=output, result=result)
 
     def _charges(self, admitted: Admitted) -> dict[str, int]:
         return {item.id: 0 for item in self._judge.agreements if item.terms in admitted.terms}

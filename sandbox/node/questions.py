@@ -156,14 +156,20 @@ class QuestionBook:
         with reading(self._database).begin() as connection:
             return {agreement: _consumption(connection, agreement, self._clock.now()) for agreement in agreements}
 
-    def fail_dead(self, is_alive: Callable[[str], bool]) -> int:
-        """Mark running questions whose process is gone as failed; return how many. What they were charged stays."""
+    def end_dead(self, is_alive: Callable[[str], bool], is_held: Callable[[str], bool]) -> int:
+        """End running questions whose process is gone: held where their result is, else failed; return how many.
+
+        What they were charged stays.
+        """
         dead = [row.id for row in self.list_questions() if row.state is QuestionState.RUNNING and not is_alive(row.id)]
         ended = 0
         for question in dead:
             # It may have ended, or another process may have seen it too, since the list was read.
             with suppress(ConflictError):
-                self.end(question, QuestionState.FAILED, code="interrupted")
+                if is_held(question):
+                    self.end(question, QuestionState.HELD)
+                else:
+                    self.end(question, QuestionState.FAILED, code="interrupted")
                 ended += 1
         return ended
 

@@ -54,7 +54,7 @@ def open_gate(
         running.share_node(sweep),
         CagePool(cage if cage is not None else home.open_cage(), size=workers_ahead) as pool,
     ):
-        book.fail_dead(running.is_alive)
+        book.end_dead(running.is_alive, held.holds)
         snapshots = FolderSnapshots(home.data)
         engine = DuckdbEngine(cage=pool, snapshots=snapshots, catalogue=home.catalogue.load, limits=home.config.limits)
         yield Gate(

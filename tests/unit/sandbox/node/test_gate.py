@@ -12,6 +12,7 @@ import pytest
 
 from policies.compiled import CompiledAgreement, compile_agreement
 from policies.model import Approvals, JobApproval, OutputApproval
+from sandbox.disclosure.held import HeldQueue, HeldState
 from sandbox.disclosure.released import ReleasedTable
 from sandbox.node.gate import Failed, Gate, HeldBack, Refused, Released, reject_held
 from sandbox.node.home import NodeHome
@@ -168,6 +169,46 @@ def test_a_checked_output_waits_for_two_people_and_then_leaves_as_it_was(home: N
         again = gate.answer(asking(SUM))
     assert isinstance(again, Released)
     assert again.result.digest == released.result.digest
+
+
+def test_an_approved_result_leaves_once_however_often_the_process_dies(
+    home: NodeHome, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checked = agreement(**approvals(JobApproval.AUTOMATIC, OutputApproval.CHECKED))
+    with gate_of(home, checked) as gate:
+        answer = gate.answer(asking(SUM))
+        assert isinstance(answer, HeldBack)
+        for person in ("person:li-si", "person:wang-wu"):
+            gate.held.approve(answer.output.id, person)
+        with monkeypatch.context() as dying:
+            dying.setattr(HeldQueue, "released", _die)
+            with pytest.raises(KeyboardInterrupt):
+                gate.release_held(answer.output.id)
+    kept = book(home).get(answer.question)
+    assert kept.state is QuestionState.RELEASED
+    with gate_of(home, checked) as gate:
+        released = gate.release_held(answer.output.id)
+        assert gate.held.find(answer.output.id).state is HeldState.RELEASED
+    assert released.output == kept.output
+    assert released.result.digest == book(home).output(released.output).digest
+
+
+def test_a_result_that_was_held_when_the_process_died_is_held(home: NodeHome, monkeypatch: pytest.MonkeyPatch) -> None:
+    checked = agreement(**approvals(JobApproval.AUTOMATIC, OutputApproval.CHECKED))
+    with gate_of(home, checked) as gate, monkeypatch.context() as dying:
+        dying.setattr(QuestionBook, "end", _die)
+        with pytest.raises(KeyboardInterrupt):
+            gate.answer(asking(SUM))
+    with gate_of(home, checked) as gate:
+        (row,) = gate.held.waiting()
+        assert book(home).get(row.question).state is QuestionState.HELD
+        for person in ("person:li-si", "person:wang-wu"):
+            gate.held.approve(row.id, person)
+        assert gate.release_held(row.id).question == row.question
+
+
+def _die(*_: object, **__: object) -> None:
+    raise KeyboardInterrupt
 
 
 def test_what_is_approved_leaves_under_todays_agreements_only(home: NodeHome) -> None:

@@ -96,7 +96,7 @@ def test_what_was_refused_charges_nothing(book: QuestionBook) -> None:
 def test_only_what_is_dead_fails(book: QuestionBook) -> None:
     dead, alive, ended = start(book, "agr-a"), start(book), start(book)
     book.end(ended, QuestionState.CANCELLED)
-    assert book.fail_dead(lambda question: question == alive) == 1
+    assert book.end_dead(lambda question: question == alive, lambda _: False) == 1
     states = [book.get(question).state for question in (dead, alive, ended)]
     assert states == [QuestionState.FAILED, QuestionState.RUNNING, QuestionState.CANCELLED]
     assert book.get(dead).code == "interrupted"
