@@ -29,6 +29,7 @@ from sandbox.node.judging import Asking
 from sandbox.node.wiring import open_gate
 from sandbox.query.sql import parse_sql
 from tests.lib.in_process import InProcessCage
+from tests.lib.items import boolean_item, code_item, number_item, unit_item
 from tests.lib.nodes import PARTNER, PURPOSE, broad_agreement, new_node, publish_table
 from yingbi.canonical import JsonValue
 from yingbi.events.fields import Grade, PrivacyUnit
@@ -229,17 +230,17 @@ def firms_dataset() -> Dataset:
         privacy_unit=PrivacyUnit.ENTERPRISE,
         membership=Visibility.PUBLIC,
         items=(
-            _text("uscc", ItemRole.UNIT),
-            _code("street", STREETS),
-            _code("community", COMMUNITIES, parent="street"),
-            _code("community_2025", COMMUNITIES, parent="street"),
-            _code("industry", INDUSTRIES),
-            _code("size", ("small", "medium", "large")),
-            _number("founded", (1990, 2030), ("2000", "2010", "2020"), visibility=Visibility.PUBLIC),
-            _number("staff", (0, 1000), ("10", "50", "100", "500")),
-            _number("tax", (0, 100_000_000), ("1000", "5000", "10000", "20000", "100000")),
-            _number("penalties", (0, 1), ("1",)),
-            DataItem(name="penalised", title="是否处罚", type=ItemType.BOOLEAN, grade=Grade.GENERAL_3, nullable=False),
+            unit_item(),
+            code_item("street", STREETS),
+            code_item("community", COMMUNITIES, parent="street"),
+            code_item("community_2025", COMMUNITIES, parent="street"),
+            code_item("industry", INDUSTRIES),
+            code_item("size", ("small", "medium", "large")),
+            number_item("founded", (1990, 2030), ("2000", "2010", "2020"), visibility=Visibility.PUBLIC),
+            number_item("staff", (0, 1000), ("10", "50", "100", "500")),
+            number_item("tax", (0, 100_000_000), ("1000", "5000", "10000", "20000", "100000")),
+            number_item("penalties", (0, 1), ("1",)),
+            boolean_item("penalised"),
         ),
     )
 
@@ -253,7 +254,7 @@ def _filings_dataset() -> Dataset:
         membership=Visibility.PUBLIC,
         max_rows_per_unit=8,
         items=(
-            _text("uscc", ItemRole.UNIT),
+            unit_item(),
             DataItem(
                 name="number",
                 title="序号",
@@ -264,48 +265,8 @@ def _filings_dataset() -> Dataset:
                 nullable=False,
                 bounds=(Decimal(0), Decimal(7)),
             ),
-            _code("street", STREETS),
-            _code("kind", ("usual", "rare")),
-            _number("amount", (0, 100_000_000), ("1000", "10000")),
+            code_item("street", STREETS),
+            code_item("kind", ("usual", "rare")),
+            number_item("amount", (0, 100_000_000), ("1000", "10000")),
         ),
-    )
-
-
-def _text(name: str, role: ItemRole) -> DataItem:
-    return DataItem(
-        name=name,
-        title=name,
-        type=ItemType.TEXT,
-        role=role,
-        visibility=Visibility.PUBLIC,
-        grade=Grade.GENERAL_2,
-        nullable=False,
-    )
-
-
-def _code(name: str, domain: tuple[str, ...], *, parent: str | None = None) -> DataItem:
-    return DataItem(
-        name=name,
-        title=name,
-        type=ItemType.CODE,
-        visibility=Visibility.PUBLIC,
-        grade=Grade.GENERAL_1,
-        nullable=False,
-        domain=domain,
-        parent=parent,
-    )
-
-
-def _number(
-    name: str, bounds: tuple[int, int], edges: tuple[str, ...], *, visibility: Visibility = Visibility.CONFIDENTIAL
-) -> DataItem:
-    return DataItem(
-        name=name,
-        title=name,
-        type=ItemType.INTEGER,
-        visibility=visibility,
-        grade=Grade.GENERAL_3,
-        nullable=False,
-        bounds=(Decimal(bounds[0]), Decimal(bounds[1])),
-        edges=edges,
     )

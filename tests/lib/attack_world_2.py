@@ -5,7 +5,6 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from decimal import Decimal
 from pathlib import Path
 from unittest.mock import patch
 
@@ -17,15 +16,16 @@ import pyarrow.parquet as pq
 from policies.compiled import CompiledAgreement
 from policies.model import Disclosure
 from sandbox.candidate import Candidate, RegressionCandidate
-from sandbox.catalog.model import DataItem, Dataset, ItemRole, ItemType, Visibility
+from sandbox.catalog.model import Dataset, Visibility
 from sandbox.disclosure.history_gate import NoHistoryControlBuild
 from sandbox.disclosure.verdict import Judgement
 from sandbox.node.home import NodeHome
 from sandbox.node.wiring import open_gate
 from tests.lib.attack_world import SECOND, Build, World
 from tests.lib.in_process import InProcessCage
+from tests.lib.items import boolean_item, code_item, number_item, unit_item
 from tests.lib.nodes import PARTNER, broad_agreement, new_node, publish_table
-from yingbi.events.fields import Grade, PrivacyUnit
+from yingbi.events.fields import PrivacyUnit
 
 __all__ = ["new_second_world", "open_second_world", "register", "sanctions"]
 
@@ -153,16 +153,16 @@ def _register_dataset() -> Dataset:
         privacy_unit=PrivacyUnit.ENTERPRISE,
         membership=Visibility.PUBLIC,
         items=(
-            _unit(),
-            _code("place", PLACES),
-            _code("industry", INDUSTRIES),
-            _number("founded", (1990, 2030), ("2000", "2010", "2020"), visibility=Visibility.PUBLIC),
-            _number("capital", (0, 10_000_000), ("2000000", "5000000"), visibility=Visibility.PUBLIC),
-            _number("tax", (0, 100_000_000), ("5000", "10000", "20000")),
-            _number("profit", (-100_000, 100_000), ("0", "10000")),
-            _number("fine", (0, 1_000), ("500",), nullable=True),
-            _number("paid", (0, 10_000), ("5000",), nullable=True),
-            DataItem(name="late", title="逾期", type=ItemType.BOOLEAN, grade=Grade.GENERAL_3, nullable=False),
+            unit_item(),
+            code_item("place", PLACES),
+            code_item("industry", INDUSTRIES),
+            number_item("founded", (1990, 2030), ("2000", "2010", "2020"), visibility=Visibility.PUBLIC),
+            number_item("capital", (0, 10_000_000), ("2000000", "5000000"), visibility=Visibility.PUBLIC),
+            number_item("tax", (0, 100_000_000), ("5000", "10000", "20000")),
+            number_item("profit", (-100_000, 100_000), ("0", "10000")),
+            number_item("fine", (0, 1_000), ("500",), nullable=True),
+            number_item("paid", (0, 10_000), ("5000",), nullable=True),
+            boolean_item("late"),
         ),
     )
 
@@ -175,53 +175,9 @@ def _sanctions_dataset() -> Dataset:
         privacy_unit=PrivacyUnit.ENTERPRISE,
         membership=Visibility.CONFIDENTIAL,
         items=(
-            _unit(),
-            _number("year", (2000, 2030), ("2022",), visibility=Visibility.PUBLIC),
-            _code("kind", KINDS, visibility=Visibility.CONFIDENTIAL),
-            _number("amount", (0, 10_000), ("200",)),
+            unit_item(),
+            number_item("year", (2000, 2030), ("2022",), visibility=Visibility.PUBLIC),
+            code_item("kind", KINDS, visibility=Visibility.CONFIDENTIAL),
+            number_item("amount", (0, 10_000), ("200",)),
         ),
-    )
-
-
-def _unit() -> DataItem:
-    return DataItem(
-        name="uscc",
-        title="uscc",
-        type=ItemType.TEXT,
-        role=ItemRole.UNIT,
-        visibility=Visibility.PUBLIC,
-        grade=Grade.GENERAL_2,
-        nullable=False,
-    )
-
-
-def _code(name: str, domain: tuple[str, ...], *, visibility: Visibility = Visibility.PUBLIC) -> DataItem:
-    return DataItem(
-        name=name,
-        title=name,
-        type=ItemType.CODE,
-        visibility=visibility,
-        grade=Grade.GENERAL_1 if visibility is Visibility.PUBLIC else Grade.GENERAL_3,
-        nullable=False,
-        domain=domain,
-    )
-
-
-def _number(
-    name: str,
-    bounds: tuple[int, int],
-    edges: tuple[str, ...],
-    *,
-    visibility: Visibility = Visibility.CONFIDENTIAL,
-    nullable: bool = False,
-) -> DataItem:
-    return DataItem(
-        name=name,
-        title=name,
-        type=ItemType.INTEGER,
-        visibility=visibility,
-        grade=Grade.GENERAL_3,
-        nullable=nullable,
-        bounds=(Decimal(bounds[0]), Decimal(bounds[1])),
-        edges=edges,
     )

@@ -3,9 +3,7 @@
 What they are and where they come from stands beside the files; tests skip where the folder is absent.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from decimal import Decimal
 from pathlib import Path
 from typing import Final
 
@@ -13,10 +11,11 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from sandbox.catalog.model import DataItem, Dataset, ItemRole, ItemType, Visibility
+from sandbox.catalog.model import Dataset, Visibility
+from tests.lib.items import boolean_item, code_item, number_item, unit_item
 from tests.lib.nodes import new_node, publish_table
 from tests.lib.shared_data import shared_data
-from yingbi.events.fields import Grade, PrivacyUnit
+from yingbi.events.fields import PrivacyUnit
 
 __all__ = ["CHARGED_OFF", "PAID", "OpenData", "credit_cards", "publish_open_data", "published_rates", "small_loans"]
 
@@ -63,20 +62,20 @@ def small_loans() -> OpenData:
         privacy_unit=PrivacyUnit.ENTERPRISE,
         membership=Visibility.PUBLIC,
         items=(
-            _unit("loan"),
-            _code("state", sorted(frame.state.unique())),
-            _code("sector", sorted(frame.sector.unique())),
-            _number(
+            unit_item("loan"),
+            code_item("state", sorted(frame.state.unique())),
+            code_item("sector", sorted(frame.sector.unique())),
+            number_item(
                 "fiscal_year", bounds=(1960, 2020), edges=("1990", "2000", "2005", "2010"), visibility=Visibility.PUBLIC
             ),
-            _code("area", ("unknown", "urban", "rural")),
-            _number("term", bounds=(0, 600), edges=("12", "60", "120", "240")),
-            _number("staff", bounds=(0, 10_000), edges=("1", "5", "10", "50", "250")),
-            _number("approved", bounds=(0, 6_000_000), edges=edges),
-            _number("disbursed", bounds=(0, 6_000_000), edges=edges),
-            _number("written_off", bounds=(0, 6_000_000), edges=edges),
-            _boolean("is_new", nullable=True),
-            _boolean("charged_off"),
+            code_item("area", ("unknown", "urban", "rural")),
+            number_item("term", bounds=(0, 600), edges=("12", "60", "120", "240")),
+            number_item("staff", bounds=(0, 10_000), edges=("1", "5", "10", "50", "250")),
+            number_item("approved", bounds=(0, 6_000_000), edges=edges),
+            number_item("disbursed", bounds=(0, 6_000_000), edges=edges),
+            number_item("written_off", bounds=(0, 6_000_000), edges=edges),
+            boolean_item("is_new", nullable=True),
+            boolean_item("charged_off"),
         ),
     )
     return OpenData(dataset=dataset, frame=frame)
@@ -107,16 +106,16 @@ def credit_cards() -> OpenData:
         owner="unit:bank",
         privacy_unit=PrivacyUnit.PERSON,
         items=(
-            _unit("client"),
-            _code("sex", ("female", "male")),
-            _code("education", ("graduate", "university", "school", "other")),
-            _code("marriage", ("married", "single", "other")),
-            _number("age", bounds=(18, 100), edges=("30", "40", "50", "60", "79"), visibility=Visibility.PUBLIC),
-            _number("credit", bounds=(0, 1_000_000), edges=edges[1:]),
-            _number("late", bounds=(-2, 9), edges=("0", "1", "2")),
-            _number("bill", bounds=(-1_000_000, 2_000_000), edges=edges),
-            _number("paid", bounds=(0, 2_000_000), edges=edges[1:]),
-            _boolean("defaulted"),
+            unit_item("client"),
+            code_item("sex", ("female", "male")),
+            code_item("education", ("graduate", "university", "school", "other")),
+            code_item("marriage", ("married", "single", "other")),
+            number_item("age", bounds=(18, 100), edges=("30", "40", "50", "60", "79"), visibility=Visibility.PUBLIC),
+            number_item("credit", bounds=(0, 1_000_000), edges=edges[1:]),
+            number_item("late", bounds=(-2, 9), edges=("0", "1", "2")),
+            number_item("bill", bounds=(-1_000_000, 2_000_000), edges=edges),
+            number_item("paid", bounds=(0, 2_000_000), edges=edges[1:]),
+            boolean_item("defaulted"),
         ),
     )
     return OpenData(dataset=dataset, frame=frame)
@@ -137,50 +136,3 @@ def published_rates(of: str) -> dict[str, float]:
     table = pd.read_csv(shared_data("sba-loans") / f"published_{of}_defaults.csv", dtype={0: "string"})
     keys = table.iloc[:, 0].str.zfill(2) if of == "industry" else table.iloc[:, 0]
     return dict(zip(keys, table.CHGOFF, strict=True))
-
-
-def _unit(name: str) -> DataItem:
-    return DataItem(
-        name=name,
-        title=name,
-        type=ItemType.TEXT,
-        role=ItemRole.UNIT,
-        visibility=Visibility.PUBLIC,
-        grade=Grade.GENERAL_2,
-        nullable=False,
-    )
-
-
-def _code(name: str, domain: Sequence[str]) -> DataItem:
-    return DataItem(
-        name=name,
-        title=name,
-        type=ItemType.CODE,
-        visibility=Visibility.PUBLIC,
-        grade=Grade.GENERAL_1,
-        nullable=False,
-        domain=tuple(domain),
-    )
-
-
-def _number(
-    name: str,
-    *,
-    bounds: tuple[int, int],
-    edges: Sequence[str] | None = None,
-    visibility: Visibility = Visibility.CONFIDENTIAL,
-) -> DataItem:
-    return DataItem(
-        name=name,
-        title=name,
-        type=ItemType.INTEGER,
-        visibility=visibility,
-        grade=Grade.GENERAL_3,
-        nullable=False,
-        bounds=(Decimal(bounds[0]), Decimal(bounds[1])),
-        edges=None if edges is None else tuple(edges),
-    )
-
-
-def _boolean(name: str, *, nullable: bool = False) -> DataItem:
-    return DataItem(name=name, title=name, type=ItemType.BOOLEAN, grade=Grade.GENERAL_3, nullable=nullable)
