@@ -1,16 +1,21 @@
 """A node's own database: SQLite in WAL mode, `synchronous=FULL`; each package declares its own tables on `METADATA`.
 
-Every transaction is `BEGIN IMMEDIATE`, so that what was read inside is still true when it is written; `reading` gives
-an engine whose transactions are deferred and wait for nobody.
+Every transaction that writes is `BEGIN IMMEDIATE`, so that what was read inside is still true when it is written; one
+that only reads is deferred and waits for nobody.
 """
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
 from sqlalchemy import URL, Connection, Engine, MetaData, create_engine, event
+from sqlalchemy.exc import DatabaseError, SQLAlchemyError
 
-__all__ = ["METADATA", "open_database", "reading"]
+from yingbi.errors import ErrorCode, TamperDetectedError, UnavailableError
+
+__all__ = ["METADATA", "open_database", "reading", "translated", "writing"]
 
 METADATA: Final = MetaData()
 _BUSY_TIMEOUT_MS: Final = 10_000
@@ -27,9 +32,43 @@ def open_database(path: Path) -> Engine:
     return engine
 
 
-def reading(engine: Engine) -> Engine:
-    """Return a view of `engine` for transactions that only read."""
-    return engine.execution_options(**{_READING: True})
+@contextmanager
+def reading(engine: Engine) -> Iterator[Connection]:
+    """Open a transaction that only reads.
+
+    Raises:
+        UnavailableError, TamperDetectedError: as for `translated` (`node-unavailable`).
+    """
+    with translated(), engine.execution_options(**{_READING: True}).begin() as connection:
+        yield connection
+
+
+@contextmanager
+def writing(engine: Engine) -> Iterator[Connection]:
+    """Open a transaction that nobody else writes beside.
+
+    Raises:
+        UnavailableError, TamperDetectedError: as for `translated` (`node-unavailable`).
+    """
+    with translated(), engine.begin() as connection:
+        yield connection
+
+
+@contextmanager
+def translated(code: ErrorCode = ErrorCode.NODE_UNAVAILABLE) -> Iterator[None]:
+    """Turn the driver's errors into ours; their texts may hold values and stay out.
+
+    Raises:
+        TamperDetectedError: what the file holds is no database (any more).
+        UnavailableError: the database cannot be used now (`code`).
+    """
+    try:
+        yield
+    except SQLAlchemyError as error:
+        # Of SQLite's errors, the plain one is about the file; all others have classes of their own.
+        if type(error) is DatabaseError:
+            raise TamperDetectedError(ErrorCode.STORE_DAMAGED, "the node's database cannot be read") from None
+        raise UnavailableError(code, "the node's database failed", detail=type(error).__name__) from None
 
 
 def _configure(connection: Any, _record: object) -> None:

@@ -12,7 +12,6 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, CursorResult, Engine, RowMapping, Select, delete, func, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import SQLAlchemyError
 
 from sandbox.catalog.codec import dataset_digest, decode_dataset, encode_dataset
 from sandbox.catalog.detectors import Basis, Detector, Suggestion
@@ -39,7 +38,7 @@ from sandbox.catalog.tables import (
     VERSION,
 )
 from sandbox.catalog.validate import check_dataset
-from sandbox.database import reading
+from sandbox.database import reading, writing
 from yingbi.canonical import canonical_bytes, digest_bytes
 from yingbi.clock import Clock, SystemClock, format_time, parse_time
 from yingbi.errors import (
@@ -305,12 +304,12 @@ class CatalogueStore:
 
     @contextmanager
     def _read(self) -> Iterator[Connection]:
-        with _translated(), reading(self._engine).connect() as connection:
+        with reading(self._engine) as connection:
             yield connection
 
     @contextmanager
     def _write(self) -> Iterator[Connection]:
-        with _translated(), self._engine.begin() as connection:
+        with writing(self._engine) as connection:
             connection.execute(_FIRST_STATE[connection.dialect.name])
             connection.execute(update(STATE).values(revision=STATE.c.revision + 1))
             yield connection
@@ -574,14 +573,3 @@ def _stale(actual: int | None, expected: int) -> ConflictError:
 
 def _unknown() -> NotFoundError:
     return NotFoundError(ErrorCode.DATASET_NOT_FOUND, "no such data set in the catalogue")
-
-
-@contextmanager
-def _translated() -> Iterator[None]:
-    """Turn the driver's errors into ours; their texts may hold values and stay out."""
-    try:
-        yield
-    except SQLAlchemyError as error:
-        raise UnavailableError(
-            ErrorCode.NODE_UNAVAILABLE, "the node's database failed", detail=type(error).__name__
-        ) from None

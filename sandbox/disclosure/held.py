@@ -17,7 +17,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from sqlalchemy import Connection, Engine, RowMapping, insert, select, update
 
-from sandbox.database import reading
+from sandbox.database import reading, writing
 from sandbox.disclosure.approval import Approval
 from sandbox.disclosure.evidence import finding_json
 from sandbox.disclosure.json_form import held_json
@@ -148,7 +148,7 @@ class HeldQueue:
             "sealed": self._seal(output, canonical_bytes(content)),
             "held_at": format_time(self._clock.now()),
         }
-        with self._database.begin() as connection:
+        with writing(self._database) as connection:
             if connection.execute(select(HELD.c.id).where(HELD.c.question == question)).first() is not None:
                 self._erase_key(output)
                 raise ConflictError(ErrorCode.TRANSITION_REFUSED, "expected a question that is not held already")
@@ -161,19 +161,19 @@ class HeldQueue:
         Raises:
             NotFoundError: there is none.
         """
-        with reading(self._database).begin() as connection:
+        with reading(self._database) as connection:
             return _output(_row(connection, output))
 
     def holds(self, question: str) -> bool:
         """Return whether a candidate of a question is in the queue, decided or not."""
-        with reading(self._database).begin() as connection:
+        with reading(self._database) as connection:
             return connection.execute(select(HELD.c.id).where(HELD.c.question == question)).first() is not None
 
     def waiting(self) -> tuple[HeldOutput, ...]:
         """Return what waits for a person, oldest first."""
         states = [HeldState.WAITING.value, HeldState.HALF_CHECKED.value]
         query = select(HELD).where(HELD.c.state.in_(states)).order_by(HELD.c.held_at, HELD.c.id)
-        with reading(self._database).begin() as connection:
+        with reading(self._database) as connection:
             return tuple(_output(row) for row in connection.execute(query).mappings())
 
     def evidence(self, output: str) -> JsonValue:
@@ -191,7 +191,7 @@ class HeldQueue:
             RefusedError: a requester, or somebody who has checked it already (`duties-not-separated`).
             ConflictError: it was decided already.
         """
-        with self._database.begin() as connection:
+        with writing(self._database) as connection:
             row = _row(connection, output)
             checks = self._check(connection, row, person, approves=True, suppress_reviewed=suppress_reviewed)
             is_last = checks >= row["checkers_needed"]
@@ -205,7 +205,7 @@ class HeldQueue:
             RefusedError: a requester, or somebody who has checked it already (`duties-not-separated`).
             ConflictError: it has ended already.
         """
-        with self._database.begin() as connection:
+        with writing(self._database) as connection:
             row = _row(connection, output)
             self._check(connection, row, person, approves=False, suppress_reviewed=True)
             self._move(connection, row, HeldEvent.REJECT)
@@ -218,7 +218,7 @@ class HeldQueue:
         Raises:
             ConflictError: it is not approved.
         """
-        with reading(self._database).begin() as connection:
+        with reading(self._database) as connection:
             row = _row(connection, output)
             query = select(CHECK.c.suppress_reviewed).where(CHECK.c.held == output)
             wishes = connection.execute(query).scalars().all()
@@ -236,14 +236,14 @@ class HeldQueue:
 
     def released(self, output: str) -> HeldOutput:
         """Record that an approved candidate went through the release door, and destroy its evidence."""
-        with self._database.begin() as connection:
+        with writing(self._database) as connection:
             self._move(connection, _row(connection, output), HeldEvent.RELEASE)
         self._erase_key(output)
         return self.find(output)
 
     def sweep(self) -> int:
         """Erase keys that a crash left behind (candidates that ended, or were never recorded); return how many."""
-        with reading(self._database).begin() as connection:
+        with reading(self._database) as connection:
             query = select(HELD.c.id).where(HELD.c.sealed.is_not(None))
             needed = set(connection.execute(query).scalars())
         stale = [path for path in self._folder.glob("output-*.key") if path.stem not in needed]
@@ -294,7 +294,7 @@ class HeldQueue:
         return nonce + AESGCM(key).encrypt(nonce, content, output.encode())
 
     def _open(self, output: str) -> dict[str, JsonValue]:
-        with reading(self._database).begin() as connection:
+        with reading(self._database) as connection:
             sealed = _row(connection, output)["sealed"]
         path = self._key_path(output)
         if sealed is None or not path.exists():

@@ -19,10 +19,9 @@ from pathlib import Path
 from typing import Final, Self
 
 from sqlalchemy import Engine
-from sqlalchemy.exc import DBAPIError
 
 from sandbox.catalog.store import CatalogueStore
-from sandbox.database import open_database, reading
+from sandbox.database import open_database, reading, writing
 from sandbox.engine_duckdb.registry import UnitRegistry
 from sandbox.isolation.bubblewrap import BubblewrapCage
 from sandbox.isolation.cage import Cage
@@ -37,7 +36,6 @@ from yingbi.errors import (
     InvalidRequestError,
     NotFoundError,
     SandboxError,
-    TamperDetectedError,
 )
 from yingbi.ids import parse_party
 
@@ -89,7 +87,7 @@ class NodeHome:
         for name in _FOLDERS:
             (folder / name).mkdir(mode=0o700)
         database = open_database(folder / _DATABASE)
-        with database.begin() as connection:
+        with writing(database) as connection:
             upgrade(connection)
         database.dispose()
         # Written last: a folder without it is not a node.
@@ -103,19 +101,17 @@ class NodeHome:
         Raises:
             NotFoundError: there is none.
             InvalidRequestError: its configuration is wrong, or its tables are of another version of this software.
+            TamperDetectedError: its database is damaged.
         """
         config = _read(folder)
         database = open_database(folder / _DATABASE)
-        try:
-            with reading(database).begin() as connection:
-                if not is_current(connection):
-                    raise InvalidRequestError(
-                        ErrorCode.CONFIG_INVALID,
-                        "the node's tables are of another version",
-                        hint="run `yingbi node upgrade`",
-                    )
-        except DBAPIError as error:
-            raise TamperDetectedError(ErrorCode.STORE_DAMAGED, "the node's database cannot be read") from error
+        with reading(database) as connection:
+            if not is_current(connection):
+                raise InvalidRequestError(
+                    ErrorCode.CONFIG_INVALID,
+                    "the node's tables are of another version",
+                    hint="run `yingbi node upgrade`",
+                )
         used = clock or SystemClock()
         catalogue = CatalogueStore(database, clock=used)
         return cls(folder=folder, config=config, database=database, catalogue=catalogue, clock=used)
@@ -165,7 +161,7 @@ def upgrade_node(folder: Path) -> None:
     _read(folder)
     database = open_database(folder / _DATABASE)
     try:
-        with database.begin() as connection:
+        with writing(database) as connection:
             upgrade(connection)
     finally:
         database.dispose()

@@ -15,7 +15,7 @@ from typing import Final
 from sqlalchemy import Connection, Engine, RowMapping, func, insert, select, update
 
 from policies.request import Consumption
-from sandbox.database import reading
+from sandbox.database import reading, writing
 from sandbox.node.tables import CHARGE, OUTPUT, QUESTION
 from yingbi.canonical import JsonValue, canonical_bytes
 from yingbi.clock import Clock, format_time
@@ -110,7 +110,7 @@ class QuestionBook:
         """Record a question that was refused before it ran."""
         now = format_time(self._clock.now())
         row = {"state": QuestionState.REFUSED.value, "received_at": now, "ended_at": now, "code": code}
-        with self._database.begin() as connection:
+        with writing(self._database) as connection:
             connection.execute(insert(QUESTION).values(**_row(question), **row))
 
     def start(self, question: NewQuestion, *, agreements: Mapping[str, int], seen: Mapping[str, Consumption]) -> None:
@@ -123,7 +123,7 @@ class QuestionBook:
         """
         now = self._clock.now()
         state = {"state": QuestionState.RUNNING.value, "received_at": format_time(now)}
-        with self._database.begin() as connection:
+        with writing(self._database) as connection:
             for agreement, before in seen.items():
                 if _consumption(connection, agreement, now) != before:
                     raise ConflictError(ErrorCode.TRANSITION_REFUSED, "another question was charged meanwhile")
@@ -138,14 +138,14 @@ class QuestionBook:
         Raises:
             ConflictError: it cannot go there from where it is.
         """
-        with self._database.begin() as connection:
+        with writing(self._database) as connection:
             self._move(connection, question, state, code=code)
 
     def release(self, question: str, *, digest: str, content: bytes) -> str:
         """Keep a released table and end its question, in one transaction; return the output's id."""
         output = new_id("out")
         now = format_time(self._clock.now())
-        with self._database.begin() as connection:
+        with writing(self._database) as connection:
             row = {"id": output, "question": question, "digest": digest, "content": content, "released_at": now}
             connection.execute(insert(OUTPUT).values(**row))
             self._move(connection, question, QuestionState.RELEASED, output=output)
@@ -153,7 +153,7 @@ class QuestionBook:
 
     def consumption(self, agreements: Iterable[str]) -> dict[str, Consumption]:
         """Return what was used of each agreement's limits so far."""
-        with reading(self._database).begin() as connection:
+        with reading(self._database) as connection:
             return {agreement: _consumption(connection, agreement, self._clock.now()) for agreement in agreements}
 
     def end_dead(self, is_alive: Callable[[str], bool], is_held: Callable[[str], bool]) -> int:
@@ -179,7 +179,7 @@ class QuestionBook:
         Raises:
             NotFoundError: there is none of this id.
         """
-        with reading(self._database).begin() as connection:
+        with reading(self._database) as connection:
             row = connection.execute(select(QUESTION).where(QUESTION.c.id == question)).one_or_none()
         if row is None:
             raise NotFoundError(ErrorCode.OUTPUT_NOT_FOUND, "no question of this id")
@@ -187,7 +187,7 @@ class QuestionBook:
 
     def list_questions(self) -> list[AskedQuestion]:
         """Return all questions, in the order they came."""
-        with reading(self._database).begin() as connection:
+        with reading(self._database) as connection:
             rows = connection.execute(select(QUESTION).order_by(QUESTION.c.received_at, QUESTION.c.id))
             return [_question(row._mapping) for row in rows]
 
@@ -197,7 +197,7 @@ class QuestionBook:
         Raises:
             NotFoundError: there is none of this id.
         """
-        with reading(self._database).begin() as connection:
+        with reading(self._database) as connection:
             row = connection.execute(select(OUTPUT).where(OUTPUT.c.id == output)).one_or_none()
         if row is None:
             raise NotFoundError(ErrorCode.OUTPUT_NOT_FOUND, "no output of this id")

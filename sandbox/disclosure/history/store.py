@@ -7,17 +7,16 @@ the database's write lock with it.
 
 import json
 import zlib
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import Engine, insert, select, update
-from sqlalchemy.exc import IntegrityError, SQLAlchemyError
+from sqlalchemy.exc import IntegrityError
 
-from sandbox.database import METADATA
+from sandbox.database import METADATA, translated
 from sandbox.disclosure.history.scopes import Scope, SystemKey
 from sandbox.disclosure.history.tables import ANSWER, HEAD, MASK, PART, TABLES
 from sandbox.operations.measure import Measure, MeasureKind
@@ -72,7 +71,7 @@ class HistoryStore:
 
     def prepare(self) -> None:
         """Make the tables and the head where there are none; safe to call from several processes."""
-        with _translated():
+        with translated(ErrorCode.HISTORY_BUSY):
             METADATA.create_all(self._engine, tables=list(TABLES))
             try:
                 with self._engine.begin() as connection:
@@ -83,7 +82,7 @@ class HistoryStore:
 
     def sequence(self) -> int:
         """Return the number of the newest answer; 0 before the first."""
-        with _translated(), self._engine.connect() as connection:
+        with translated(ErrorCode.HISTORY_BUSY), self._engine.connect() as connection:
             return int(connection.execute(select(HEAD.c.sequence)).scalar_one())
 
     def since(self, sequence: int) -> list[Answer]:
@@ -92,7 +91,7 @@ class HistoryStore:
         Raises:
             TamperDetectedError: a stored answer cannot be read, or one is missing.
         """
-        with _translated(), self._engine.connect() as connection:
+        with translated(ErrorCode.HISTORY_BUSY), self._engine.connect() as connection:
             newest = int(connection.execute(select(HEAD.c.sequence)).scalar_one())
             chosen = [table.c.sequence > sequence for table in (ANSWER, PART, MASK)]
             answers = connection.execute(select(ANSWER).where(chosen[0]).order_by(ANSWER.c.sequence)).all()
@@ -113,7 +112,7 @@ class HistoryStore:
             UnavailableError: another answer has that number, or the database cannot write now.
         """
         number = {"sequence": answer.sequence}
-        with _translated(), self._engine.begin() as connection:
+        with translated(ErrorCode.HISTORY_BUSY), self._engine.begin() as connection:
             swap = update(HEAD).where(HEAD.c.sequence == answer.sequence - 1).values(number)
             if connection.execute(swap).rowcount != 1:
                 raise UnavailableError(ErrorCode.HISTORY_BUSY, "an answer was recorded since this one was judged")
@@ -271,14 +270,3 @@ def _measure(value: dict[str, Any]) -> Measure:
 
 def _damaged() -> TamperDetectedError:
     return TamperDetectedError(ErrorCode.STORE_DAMAGED, "stored answers of the history cannot be read, or are missing")
-
-
-@contextmanager
-def _translated() -> Iterator[None]:
-    try:
-        yield
-    except SQLAlchemyError as error:
-        # SECURITY: the driver's text stays out of the message.
-        raise UnavailableError(
-            ErrorCode.HISTORY_BUSY, "the history cannot be read or written now", detail=type(error).__name__
-        ) from error
