@@ -6,10 +6,8 @@ checked by the verifier against a block hash from elsewhere, and no text of its 
 
 import http.client
 import json
-import os
 import re
 import ssl
-import stat
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -32,6 +30,7 @@ from yingbi.errors import (
     UnavailableError,
 )
 from yingbi.receipts import HASH_BYTES, MAX_TREE_SIZE, Checkpoint
+from yingbi.secret_files import read_secret
 from yingbi.transport import is_loopback
 
 _recursion_limit = sys.getrecursionlimit()
@@ -64,8 +63,6 @@ _ANCHORED: Final = bytes(Web3.keccak(text="Anchored(uint256,bytes32,bytes32,byte
 _NO_HASH: Final = bytes(HASH_BYTES)
 
 _ADDRESS: Final = re.compile(r"0x[0-9a-fA-F]{40}")
-_OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
-_MAX_KEY_FILE_BYTES: Final = 16_384
 _MAX_ANSWER_BYTES: Final = 8 << 20
 _CHUNK_BYTES: Final = 1 << 16
 _MAX_LATER_HEADS: Final = 4096
@@ -149,7 +146,7 @@ class EvmAccount:
             RefusedError: others can read the file.
             InvalidRequestError: no such file, not a key, or the passphrase does not fit.
         """
-        data = _read_private(path)
+        data = read_secret(path)
         try:
             if data.lstrip().startswith(b"{"):
                 return cls.from_secret(bytes(Account.decrypt(json.loads(data), passphrase or "")))
@@ -674,21 +671,6 @@ def _parse_address(text: str) -> ChecksumAddress:
     if not _ADDRESS.fullmatch(text) or not (text == text.lower() or Web3.is_checksum_address(text)):
         raise _misconfigured("expected an address of 0x and 40 hexadecimal digits, lower case or with its checksum")
     return Web3.to_checksum_address(text)
-
-
-def _read_private(path: Path) -> bytes:
-    try:
-        with path.open("rb") as file:
-            # SECURITY: judged on the opened file, so that no swap between check and use is possible.
-            if os.fstat(file.fileno()).st_mode & _OTHERS:
-                raise RefusedError(
-                    ErrorCode.KEY_EXPOSED,
-                    f"key file `{path.name}` can be read by others",
-                    hint=f"chmod 600 {path.name}",
-                )
-            return file.read(_MAX_KEY_FILE_BYTES)
-    except OSError:
-        raise InvalidRequestError(ErrorCode.KEY_MALFORMED, f"key file `{path.name}` cannot be read") from None
 
 
 def _decode_transaction(transaction: bytes) -> _TransactionFields:

@@ -54,6 +54,8 @@ class ErrorCode(StrEnum):
     KEY_MALFORMED = "key-malformed"
     KEY_EXPOSED = "key-exposed"
     KEY_EXISTS = "key-exists"
+    SEAL_BROKEN = "seal-broken"
+    REQUEST_UNSIGNED = "request-unsigned"
     ID_MALFORMED = "id-malformed"
     COMMITMENT_MISMATCH = "commitment-mismatch"
     OPENING_NOT_FOUND = "opening-not-found"
@@ -142,6 +144,8 @@ CATALOGUE: Final[dict[ErrorCode, ErrorSpec]] = {
     ErrorCode.KEY_MALFORMED: _spec(422, "key cannot be read", ExitCode.DATA),
     ErrorCode.KEY_EXPOSED: _spec(403, "private key file can be read by others", ExitCode.REFUSED),
     ErrorCode.KEY_EXISTS: _spec(409, "key file exists", ExitCode.CONFLICT),
+    ErrorCode.SEAL_BROKEN: _spec(400, "sealed result does not open", ExitCode.INVALID),
+    ErrorCode.REQUEST_UNSIGNED: _spec(401, "request is not signed as it must be", ExitCode.REFUSED),
     ErrorCode.ID_MALFORMED: _spec(422, "identifier has a wrong form", ExitCode.DATA),
     ErrorCode.COMMITMENT_MISMATCH: _spec(400, "opening does not match its commitment", ExitCode.INVALID),
     ErrorCode.OPENING_NOT_FOUND: _spec(404, "opening is unknown or erased", ExitCode.NOT_FOUND),

@@ -3,8 +3,6 @@
 import base64
 import binascii
 import hashlib
-import os
-import stat
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -20,12 +18,12 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from yingbi.canonical import canonical_bytes
-from yingbi.errors import ConflictError, ErrorCode, InvalidRequestError, RefusedError
+from yingbi.errors import ErrorCode, InvalidRequestError
+from yingbi.secret_files import read_secret, write_secret
 
 __all__ = ["KEY_BYTES", "SigningKey", "VerifyKey", "load_signing_key", "save_signing_key"]
 
 KEY_BYTES: Final = 32
-_OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
 
 # RFC 8032 §5.1: the field, and the y coordinates of the eight points whose order divides 8.
 _P: Final = 2**255 - 19
@@ -120,18 +118,7 @@ def save_signing_key(key: SigningKey, path: Path, *, passphrase: bytes | None = 
         ConflictError: the file exists; keys are never overwritten.
         InvalidRequestError: the folder does not take it, or the passphrase is empty.
     """
-    data = key.to_pem(passphrase=passphrase)
-    try:
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError as error:
-        raise ConflictError(ErrorCode.KEY_EXISTS, f"key file `{path.name}` exists", hint="choose a new name") from error
-    except OSError as error:
-        raise _malformed(f"key file `{path.name}` cannot be written") from error
-    with os.fdopen(handle, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    _sync_folder(path.parent)
+    write_secret(path, key.to_pem(passphrase=passphrase))
 
 
 def load_signing_key(path: Path, *, passphrase: bytes | None = None) -> SigningKey:
@@ -141,18 +128,7 @@ def load_signing_key(path: Path, *, passphrase: bytes | None = None) -> SigningK
         RefusedError: others can read the file.
         InvalidRequestError: no such file, not an Ed25519 key, or the passphrase does not fit.
     """
-    try:
-        with path.open("rb") as file:
-            # SECURITY: judged on the opened file, so that no swap between check and use is possible.
-            if os.fstat(file.fileno()).st_mode & _OTHERS:
-                raise RefusedError(
-                    ErrorCode.KEY_EXPOSED,
-                    f"key file `{path.name}` can be read by others",
-                    hint=f"chmod 600 {path.name}",
-                )
-            data = file.read(16384)
-    except OSError as error:
-        raise _malformed(f"key file `{path.name}` cannot be read") from error
+    data = read_secret(path)
     try:
         key = load_pem_private_key(data, passphrase)
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
@@ -160,14 +136,6 @@ def load_signing_key(path: Path, *, passphrase: bytes | None = None) -> SigningK
     if not isinstance(key, Ed25519PrivateKey):
         raise _malformed(f"key file `{path.name}` does not hold an Ed25519 key")
     return SigningKey(key)
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _malformed(message: str) -> InvalidRequestError:
