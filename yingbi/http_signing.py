@@ -182,5 +182,5 @@ def _unsigned(message: str) -> AuthenticationError:
     return AuthenticationError(
         ErrorCode.REQUEST_UNSIGNED,
         message,
-        hint="sign method, target URI, content digest, content type, idempotency key and `If-Match` (docs/spec/http.md)",
+        hint="sign method, target URI, content digest and what else docs/spec/http.md names",
     )
