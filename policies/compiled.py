@@ -23,6 +23,7 @@ from policies.model import (
 )
 from policies.request import Use
 from yingbi.events.fields import Duty
+from yingbi.ids import parse_party
 
 __all__ = [
     "CompiledAgreement",
@@ -70,6 +71,7 @@ class CompiledProhibition:
 class CompiledAgreement:
     """An agreement in the form in which decisions read it; `agreement` is what it was made from.
 
+    `owner`: the unit whose data it can grant, nothing for the bureau's own agreements, which are of all units' data.
     Compared by identity, so that it can be a key at no cost.
     """
 
@@ -77,6 +79,7 @@ class CompiledAgreement:
     id: str
     terms: str
     sort_key: tuple[str, int, str]
+    owner: str | None
     assignee: str
     intermediary: str | None
     purpose: str
@@ -115,10 +118,14 @@ class MergedColumn:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class MergedAgreements:
-    """What several agreements permit together: the grants that all give, and the prohibitions and limits of each."""
+    """What several agreements permit together: the grants that all give, and the prohibitions and limits of each.
+
+    `owners`: by data set, the units whose agreements grant it: nobody has, where one of them is not its owner.
+    """
 
     agreements: tuple[CompiledAgreement, ...]
     datasets: Mapping[str, Mapping[str, MergedColumn]]
+    owners: Mapping[str, frozenset[str]]
     rules: Mapping[str, tuple[Rule, ...]]
     operations: frozenset[str]
     prohibitions: tuple[CompiledProhibition, ...]
@@ -151,6 +158,7 @@ def compile_agreement(agreement: Agreement) -> CompiledAgreement:
         id=agreement.id,
         terms=terms,
         sort_key=(agreement.id, agreement.version, terms),
+        owner=None if parse_party(agreement.assigner)[0] == "bureau" else agreement.assigner,
         assignee=agreement.assignee,
         intermediary=agreement.intermediary,
         purpose=agreement.purpose,
@@ -182,6 +190,7 @@ def merge(agreements: tuple[CompiledAgreement, ...]) -> MergedAgreements:
     return MergedAgreements(
         agreements=agreements,
         datasets={name: _merge_dataset([item for item in agreements if name in item.datasets], name) for name in names},
+        owners={name: _owners(agreements, name) for name in names},
         rules={name: tuple(item.datasets[name].rule for item in agreements if name in item.datasets) for name in names},
         operations=_merge_operations([item.operations for item in agreements]),
         prohibitions=tuple(prohibition for item in agreements for prohibition in item.prohibitions),
@@ -191,6 +200,10 @@ def merge(agreements: tuple[CompiledAgreement, ...]) -> MergedAgreements:
         output_duties=_any_duties(item.output_duties for item in agreements),
         rules_by_floor={floor: _strictest_of(agreements, floor) for floor in MIN_UNITS.values()},
     )
+
+
+def _owners(agreements: tuple[CompiledAgreement, ...], name: str) -> frozenset[str]:
+    return frozenset(item.owner for item in agreements if name in item.datasets and item.owner is not None)
 
 
 def _merge_dataset(agreements: list[CompiledAgreement], name: str) -> dict[str, MergedColumn]:

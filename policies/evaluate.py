@@ -76,6 +76,9 @@ def _permit(merged: MergedAgreements, request: Request, context: Context) -> Dec
         about = context.catalogue.facts(name)
         if about is None or about.openness is Openness.NOT_OPEN or name not in merged.datasets:
             return None
+        # SECURITY: who does not own a data set grants nothing of it, whatever has been signed.
+        if not merged.owners[name] <= {about.owner}:
+            return None
         facts[name] = about
         floor = max(floor, context.bureau.min_units[about.privacy_unit])
         rules += merged.rules[name]

@@ -19,6 +19,7 @@ __all__ = [
     "column_unknown",
     "dataset_not_granted",
     "dataset_not_open",
+    "dataset_not_owned",
     "dataset_unknown",
     "frozen",
     "function_not_granted",
@@ -113,6 +114,16 @@ def dataset_not_open(name: str) -> Reason:
         rule=_above("not-open"),
         dataset=name,
         message=f"data set `{name}` is not open, which is never negotiable",
+    )
+
+
+def dataset_not_owned(item: CompiledAgreement, name: str) -> Reason:
+    """Return the reason for an agreement about a data set of somebody else."""
+    return Reason(
+        code=RefusalReason.DATASET_NOT_GRANTED,
+        rule=item.datasets[name].rule,
+        dataset=name,
+        message=f"data set `{name}` is not the assigner's, so that agreement `{item.id}` cannot grant it",
     )
 
 

@@ -50,7 +50,8 @@ def _of_dataset(
     if about.openness is Openness.NOT_OPEN:
         return [why.dataset_not_open(name)]
     facts[name] = about
-    return []
+    strangers = [item for item in applying if name in item.datasets and item.owner not in (None, about.owner)]
+    return [why.dataset_not_owned(item, name) for item in strangers]
 
 
 def _of_use(

@@ -5,10 +5,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.lib.databases import StoreMaker, stop_postgres, store_makers
 from yingbi.clock import FixedClock
 from yingbi.keys import SigningKey
+
+# How long drawing an example takes depends on what else the machine does; nothing is learnt from it.
+settings.register_profile("yingbi", suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("yingbi")
 
 START = datetime(2026, 11, 21, 8, 0, tzinfo=UTC)
 

@@ -15,7 +15,7 @@ from typing import Final
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from sqlalchemy import Connection, Engine, RowMapping, insert, select, update
+from sqlalchemy import Connection, Engine, RowMapping, delete, insert, select, update
 
 from sandbox.database import reading, writing
 from sandbox.disclosure.approval import Approval
@@ -170,8 +170,8 @@ class HeldQueue:
             return connection.execute(select(HELD.c.id).where(HELD.c.question == question)).first() is not None
 
     def waiting(self) -> tuple[HeldOutput, ...]:
-        """Return what waits for a person, oldest first."""
-        states = [HeldState.WAITING.value, HeldState.HALF_CHECKED.value]
+        """Return what waits for a person or, approved, for its release, oldest first."""
+        states = [state.value for state in HeldState if state not in _FINAL]
         query = select(HELD).where(HELD.c.state.in_(states)).order_by(HELD.c.held_at, HELD.c.id)
         with reading(self._database) as connection:
             return tuple(_output(row) for row in connection.execute(query).mappings())
@@ -189,20 +189,26 @@ class HeldQueue:
 
         Raises:
             RefusedError: a requester, or somebody who has checked it already (`duties-not-separated`).
-            ConflictError: it was decided already.
+            ConflictError: it was decided already, or nothing of it may come out.
         """
         with writing(self._database) as connection:
             row = _row(connection, output)
+            if json.loads(row["notice"])["final"]:
+                raise ConflictError(
+                    ErrorCode.TRANSITION_REFUSED,
+                    "nothing of this result may come out, whoever approves it",
+                    hint="reject it, so that its evidence is destroyed",
+                )
             checks = self._check(connection, row, person, approves=True, suppress_reviewed=suppress_reviewed)
             is_last = checks >= row["checkers_needed"]
             self._move(connection, row, HeldEvent.APPROVE_LAST if is_last else HeldEvent.APPROVE)
         return self.find(output)
 
     def reject(self, output: str, person: str) -> HeldOutput:
-        """Reject a candidate, in the name of `person`, and destroy its evidence.
+        """Reject a candidate, in the name of `person`, and destroy its evidence; who had approved it may.
 
         Raises:
-            RefusedError: a requester, or somebody who has checked it already (`duties-not-separated`).
+            RefusedError: a requester (`duties-not-separated`).
             ConflictError: it has ended already.
         """
         with writing(self._database) as connection:
@@ -256,11 +262,16 @@ class HeldQueue:
     ) -> int:
         """Record one person's decision; return how many people approve now."""
         parse_party(person)
+        # What has ended is refused as that, whoever asks.
+        if HeldState(row["state"]) in _FINAL:
+            transition(HeldState(row["state"]), HeldEvent.APPROVE)
         mine = select(CHECK.c.person).where(CHECK.c.held == row["id"], CHECK.c.person == person)
         if person in json.loads(row["requesters"]):
             raise RefusedError(ErrorCode.DUTIES_NOT_SEPARATED, "expected a checker who did not ask for this output")
         if connection.execute(mine).first() is not None:
-            raise RefusedError(ErrorCode.DUTIES_NOT_SEPARATED, "expected a second person, got the same one")
+            if approves:
+                raise RefusedError(ErrorCode.DUTIES_NOT_SEPARATED, "expected a second person, got the same one")
+            connection.execute(delete(CHECK).where(CHECK.c.held == row["id"], CHECK.c.person == person))
         connection.execute(
             insert(CHECK).values(
                 held=row["id"],

@@ -55,7 +55,8 @@ def held_html(held: Held) -> str:
         if isinstance(finding, dict)
     ]
     wishes = [str(remedy) for remedy in (remedies if isinstance(remedies, list) else [])]
-    return f'<div class="yingbi-held"><p>held</p>{_list_html(lines)}<p>instead</p>{_list_html(wishes)}</div>'
+    word = "held for good" if held.is_final else "held"
+    return f'<div class="yingbi-held"><p>{word}</p>{_list_html(lines)}<p>instead</p>{_list_html(wishes)}</div>'
 
 
 def _list_html(lines: Iterable[str]) -> str:

@@ -59,6 +59,7 @@ def held_json(held: Held) -> dict[str, JsonValue]:
         "kind": "held",
         "question": held.question,
         "rules": held.rules,
+        "final": held.is_final,
         "findings": findings,
         "remedies": [remedy.value for remedy in held.remedies],
     }

@@ -14,11 +14,11 @@ from sandbox.candidate import Bools, Candidate, MeasureValues
 from sandbox.disclosure.facts import TableFacts
 from sandbox.disclosure.verdict import Judgement, RuleId, find, merge_masks
 from sandbox.operations.measure import Measure, MeasureKind
+from sandbox.operations.quantile import FRACTIONS
 from yingbi.events.outputs import Remedy, Risk
 
-__all__ = ["ALLOWED_FRACTIONS", "SIGNIFICANT_DIGITS", "check_quantiles", "round_quantile", "thin_sides"]
+__all__ = ["SIGNIFICANT_DIGITS", "check_quantiles", "round_quantile", "thin_sides"]
 
-ALLOWED_FRACTIONS: Final = frozenset(Decimal(text) for text in ("0.1", "0.25", "0.5", "0.75", "0.9"))
 SIGNIFICANT_DIGITS: Final = 2
 
 
@@ -56,4 +56,4 @@ def round_quantile(value: int) -> int:
 
 
 def _is_allowed(measure: Measure) -> bool:
-    return measure.fraction is not None and Decimal(measure.fraction) in ALLOWED_FRACTIONS
+    return measure.fraction is not None and Decimal(measure.fraction) in FRACTIONS

@@ -113,7 +113,8 @@ def _release_table(
         findings = (*found, *_agreed_check(context))
         if _is_held(findings, context.approval, evidence, history=verdict.findings):
             history.discard(verdict.token)
-            return _hold(candidate, rules, findings, judged.remedies, evidence, verdict)
+            is_final = _is_fatal(findings, verdict.findings)
+            return _hold(candidate, rules, findings, judged.remedies, evidence, verdict, is_final=is_final)
         risks = _risks(judged.findings, verdict, facts)
         table = _table(candidate, rules, facts, presentation, hidden, findings, risks)
         if _recorded(history, verdict):
@@ -184,11 +185,16 @@ def _is_held(
     findings: tuple[Finding, ...], approval: Approval | None, evidence: _Evidence, *, history: tuple[Finding, ...]
 ) -> bool:
     """Return whether a finding keeps the table inside: failed values are suppressed, the rest needs an approval."""
-    fatal = {finding for finding in findings if finding.rule == RuleId.TABLE_EMPTY.value} | set(history)
-    if any(finding.verdict is CheckVerdict.FAIL for finding in fatal):
+    if _is_fatal(findings, history):
         return True
     reviews = [finding for finding in findings if finding.verdict is CheckVerdict.REVIEW]
     return any(approval is None or not approval.covers(evidence.digest, finding) for finding in reviews)
+
+
+def _is_fatal(findings: tuple[Finding, ...], history: tuple[Finding, ...]) -> bool:
+    """Return whether nothing may come out, whoever approves it: nothing is left, or history finds no part that can."""
+    fatal = {finding for finding in findings if finding.rule == RuleId.TABLE_EMPTY.value} | set(history)
+    return any(finding.verdict is CheckVerdict.FAIL for finding in fatal)
 
 
 def _hold(
@@ -198,6 +204,8 @@ def _hold(
     remedies: tuple[Remedy, ...],
     evidence: _Evidence,
     verdict: HistoryVerdict | None = None,
+    *,
+    is_final: bool,
 ) -> Held:
     findings = _telling(findings, verdict)
     offered = {*remedies, Remedy.PRIVATE_MODE}
@@ -216,6 +224,7 @@ def _hold(
             "findings": [finding_json(finding) for finding in findings],
             "history": None if verdict is None else dict(verdict.evidence),
         },
+        is_final=is_final,
     )
 
 
@@ -330,20 +339,22 @@ def _release_model(
     judgement = judge_model(candidate, rules, facts)
     evidence = _Evidence(lambda: model_evidence(candidate))
     if judgement.findings:
-        return _hold(candidate, rules, judgement.findings, judgement.remedies, evidence)
+        # A model has no part that could come out without the rest.
+        return _hold(candidate, rules, judgement.findings, judgement.remedies, evidence, is_final=True)
     for table in propose_levels(candidate, rules, context.catalogue):
         refused = _record_levels(history, table, context.approval, evidence)
         if refused is not None:
-            return _hold(candidate, rules, refused.findings or (_differencing(),), (), evidence, refused)
+            is_final = _is_final_model(refused)
+            findings = refused.findings or (_differencing(),)
+            return _hold(candidate, rules, findings, (), evidence, refused, is_final=is_final)
     proposal = propose_model(candidate, rules, context.catalogue)
     for _ in range(_ATTEMPTS):
         verdict = history.judge(proposal)
-        is_suppressed = any(bool(mask.any()) for mask in verdict.suppress.values())
         found = (*verdict.findings, *_agreed_check(context))
-        if is_suppressed or _is_held(found, context.approval, evidence, history=verdict.findings):
+        is_final = _is_final_model(verdict)
+        if is_final or _is_held(found, context.approval, evidence, history=verdict.findings):
             history.discard(verdict.token)
-            findings = found or (_differencing(),)
-            return _hold(candidate, rules, findings, (), evidence, verdict)
+            return _hold(candidate, rules, found or (_differencing(),), (), evidence, verdict, is_final=is_final)
         model = _model(candidate, rules, verdict.findings)
         if _recorded(history, verdict):
             return model
@@ -368,9 +379,13 @@ def _record_levels(
 
 
 def _is_model_held(verdict: HistoryVerdict, approval: Approval | None, evidence: _Evidence) -> bool:
-    """Return whether history keeps a model inside; there is no part of it to suppress."""
+    return _is_final_model(verdict) or _is_held(verdict.findings, approval, evidence, history=verdict.findings)
+
+
+def _is_final_model(verdict: HistoryVerdict) -> bool:
+    """Return whether history keeps a model inside for good; there is no part of it to suppress."""
     is_suppressed = any(bool(mask.any()) for mask in verdict.suppress.values())
-    return is_suppressed or _is_held(verdict.findings, approval, evidence, history=verdict.findings)
+    return is_suppressed or _is_fatal((), verdict.findings)
 
 
 def _differencing() -> Finding:

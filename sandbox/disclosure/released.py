@@ -110,7 +110,8 @@ class Held:
     """A candidate that does not leave the node now: why, and what could be asked instead.
 
     `candidate` is the digest of its evidence (for a statement, commit to it with a salt: it is a digest of confidential
-    values). `evidence` is what the reviewer sees; both stay at the node and are not shown by `repr`.
+    values). `evidence` is what the reviewer sees; both stay at the node and are not shown by `repr`. `is_final`:
+    nothing of it may come out, whoever looks at it.
     """
 
     question: str
@@ -119,6 +120,7 @@ class Held:
     remedies: tuple[Remedy, ...]
     candidate: str = field(repr=False)
     evidence: Mapping[str, JsonValue] = field(repr=False)
+    is_final: bool = False
 
 
 def _check_door(door: object) -> None:

@@ -11,7 +11,7 @@ from sandbox.candidate import Candidate, RegressionCandidate
 from sandbox.catalog.model import Catalogue
 from sandbox.catalog.store import CatalogueStore
 from sandbox.disclosure.approval import Approval
-from sandbox.disclosure.held import HeldOutput, HeldQueue
+from sandbox.disclosure.held import HeldOutput, HeldQueue, HeldState
 from sandbox.disclosure.history_gate import HistoryGate
 from sandbox.disclosure.json_form import model_json, table_json
 from sandbox.disclosure.release import ReleaseContext, release
@@ -149,6 +149,19 @@ class Gate:
                 return self._run(question, found, catalogue, on_progress, cancel)
         raise UnavailableError(ErrorCode.HISTORY_BUSY, "expected a moment without other questions, got none")
 
+    def approve_held(self, output: str, person: str, *, suppress_reviewed: bool = False) -> Released | HeldOutput:
+        """Approve a held candidate in the name of `person`; once enough people have, let it out.
+
+        Where it is approved already but could not be let out, this lets it out and needs nobody's approval again.
+
+        Raises:
+            RefusedError, ConflictError: as for `HeldQueue.approve` and `release_held`.
+        """
+        row = self._held.find(output)
+        if row.state is not HeldState.APPROVED:
+            row = self._held.approve(output, person, suppress_reviewed=suppress_reviewed)
+        return self.release_held(output) if row.state is HeldState.APPROVED else row
+
     def release_held(self, output: str) -> Released:
         """Compute an approved candidate again and let it through the door, under today's agreements.
 
@@ -212,6 +225,9 @@ class Gate:
             state = QuestionState.CANCELLED if error.code is ErrorCode.RUN_CANCELLED else QuestionState.FAILED
             self._book.end(question.id, state, code=error.code.value)
             return Failed(question=question.id, problem=error)
+        except KeyboardInterrupt:
+            self._book.end(question.id, QuestionState.CANCELLED, code=ErrorCode.RUN_CANCELLED.value)
+            raise
         except BaseException:
             self._book.end(question.id, QuestionState.FAILED, code=ErrorCode.INTERNAL.value)
             raise

@@ -23,6 +23,7 @@ from yingbi.clock import Clock
 from yingbi.errors import ErrorCode, InvalidRequestError, SandboxError
 from yingbi.events.fields import Duty
 from yingbi.events.jobs import RefusalReason
+from yingbi.ids import parse_party
 from yingbi.plan.codec import parse_plan
 from yingbi.plan.model import Plan
 
@@ -83,6 +84,7 @@ class Judge:
     def judge(self, asking: Asking, catalogue: Catalogue, seen: Mapping[str, Consumption]) -> Explanation:
         """Say whether a question may run under what was charged before (`seen`), and if not, why."""
         try:
+            parse_party(asking.partner)
             plan = bind(_read(asking), catalogue)
             decision = evaluate(self.agreements, self._request(asking, plan), self._context(catalogue, seen))
             reasons = decision.reasons if not decision.is_permitted else _missing(decision, asking)

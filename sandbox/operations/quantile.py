@@ -1,6 +1,7 @@
 """`aggregate.quantile`: a quantile or the median of a number (docs/operations/quantile.md)."""
 
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Final
 
 from policies.request import Use
@@ -16,12 +17,15 @@ from sandbox.operations.operation import (
 from yingbi.events.outputs import Risk
 from yingbi.plan.model import Aggregate, Column, Condition, Function
 
-__all__ = ["OPERATION", "QuantileParameters"]
+__all__ = ["FRACTIONS", "OPERATION", "QuantileParameters"]
+
+FRACTIONS: Final = tuple(Decimal(text) for text in ("0.1", "0.25", "0.5", "0.75", "0.9"))
+"""The only quantiles there are: bisection has nowhere to go."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QuantileParameters:
-    """Which quantile of which number, in which rows; `fraction` is a multiple of 0.05."""
+    """Which quantile of which number, in which rows; `fraction` is one of `FRACTIONS`."""
 
     column: Column
     fraction: str

@@ -17,6 +17,7 @@ from policies.request import ColumnUse, Request, Use
 from sandbox.catalog.literals import order_key
 from sandbox.catalog.model import Catalogue, DataItem, Dataset, DatasetVersion, ItemRole, ItemType, Visibility
 from sandbox.operations.measure import Measure
+from sandbox.operations.quantile import FRACTIONS
 from sandbox.operations.registry import measures_of, operations_of
 from sandbox.query.bind import bind
 from sandbox.query.separate import separate_conditions
@@ -63,7 +64,6 @@ _SQUARED: Final = frozenset({Function.VARIANCE, Function.STDDEV})
 _WEIGHING: Final = frozenset({Function.SUM, Function.MEAN, Function.QUANTILE, *_SQUARED})
 _RANGES: Final = frozenset({Comparison.GE, Comparison.LT})
 _NULL_TESTS: Final = frozenset({Comparison.IS_NULL, Comparison.NOT_NULL})
-_FRACTION_STEP: Final = Decimal("0.05")
 # SECURITY: nobody outside this module has it, so that nothing else makes an `Admitted`.
 _SEAL: Final = object()
 
@@ -330,10 +330,10 @@ class _Checks:
             yield _reason(f"`{item.name}` is of a joined data set: ask that one first", clause=clause, column=column)
         if aggregate.function is not Function.COUNT_VALUES:
             yield from _check_measure(column, item, clause, squared=aggregate.function in _SQUARED)
-        if aggregate.fraction is not None and Decimal(aggregate.fraction) % _FRACTION_STEP:
-            allowed = tuple(f"{step * 5 / 100:.2f}" for step in range(1, 20))
+        if aggregate.fraction is not None and Decimal(aggregate.fraction) not in FRACTIONS:
+            allowed = tuple(map(str, FRACTIONS))
             code = RefusalReason.PARAMETER_NOT_ALLOWED
-            message = "a quantile is of a multiple of 0.05"
+            message = f"there are quantiles at {', '.join(allowed)} only"
             yield _reason(message, code=code, clause=clause, column=column, allowed=allowed)
 
     def _check_weights(self, question: TableQuestion, aggregate: Aggregate, clause: str) -> Iterator[Reason]:

@@ -566,7 +566,7 @@ def test_node_ask_in_chinese_as_a_process_and_loud_where_nothing_isolates(place:
     assert words["field.output"] in done.out
     assert "福田街道" in done.out
     held = spawn("node", "ask", TOO_SMALL, *place.asker(), env=env)
-    assert (held.code, words["node.held.why"] in held.out) == (77, True)
+    assert (held.code, words["node.held.final"] in held.out) == (77, True)
     assert words["field.remedies"] in held.out
     assert words["node.ask.help"] in spawn("node", "ask", "--help", env=env).out
     assert words["catalog.items.title"] in run("catalog", "show", TAX, *place.node, env=env).ok().out

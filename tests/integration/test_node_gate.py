@@ -226,7 +226,7 @@ def test_an_interrupt_at_the_keyboard_ends_the_question(node: Path) -> None:
     wait_until(lambda: processes_of(node) == [])
     with gate_of(node, agreement_of(node), clock=SystemClock()) as gate:
         assert cells(gate.answer(asking(BY_STREET)))
-    assert [row.state for row in asked_by(node)] == [QuestionState.FAILED, QuestionState.RELEASED]
+    assert [row.state for row in asked_by(node)] == [QuestionState.CANCELLED, QuestionState.RELEASED]
 
 
 # --- what the node remembers ------------------------------------------------------------------------------------------

@@ -195,15 +195,16 @@ def held_approve(
     as_json: JsonFlag = False,
 ) -> None:
     """Let a held result out in somebody's name; it leaves when as many people as are needed have approved."""
-    home = import_node(node)
-    row = _queue(home).approve(output, person, suppress_reviewed=suppress)
-    if row.state.value != "approved":
-        fields = {"output": row.id, "state": row.state.value}
-        show_fields(t("node.held.title"), fields, as_json=as_json)
-        return
-    with _gate(home, agreement, licensed) as gate:
-        released = gate.release_held(output)
-        show_result(released.output, released.result, out=out, as_json=as_json)
+    # The agreements are read before anything is recorded: a slip of the pen leaves nothing half done.
+    with _gate(import_node(node), agreement, licensed) as gate:
+        from sandbox.node.gate import Released
+
+        found = gate.approve_held(output, person, suppress_reviewed=suppress)
+        if isinstance(found, Released):
+            show_result(found.output, found.result, out=out, as_json=as_json)
+        else:
+            fields = {"output": found.id, "state": found.state.value}
+            show_fields(t("node.held.title"), fields, as_json=as_json)
 
 
 @held_app.command("reject", help=t("node.held.reject.help"))
@@ -306,7 +307,8 @@ def _show_held(output: str, notice: Mapping[str, object], *, as_json: bool) -> N
             for one in findings  # type: ignore[attr-defined]
             if one["verdict"] != "pass"
         ]
-        show_rows(t("node.held.why"), ("risk", "rule", "dimension", "verdict"), rows, as_json=False)
+        title = t("node.held.final") if notice.get("final") else t("node.held.why")
+        show_rows(title, ("risk", "rule", "dimension", "verdict"), rows, as_json=False)
         remedies = ", ".join(notice.get("remedies", []))  # type: ignore[arg-type]
         fields = {"output": output, "remedies": remedies or None}
         show_fields(t("node.held.title"), fields, as_json=False)

@@ -8,7 +8,7 @@ import pytest
 
 from policies.bureau import BureauRules
 from policies.compiled import compile_agreement
-from policies.decision import Decision, Grant, Outcome
+from policies.decision import Decision, Grant, Outcome, Rule
 from policies.evaluate import evaluate
 from policies.grants import apply_grant
 from policies.model import Agreement, Prohibition
@@ -327,6 +327,7 @@ def test_data_sets_of_two_units_need_an_agreement_each() -> None:
             edited("tax/annual_filings", "power/usage"),
         ),
         id="agr-power-1",
+        assigner="unit:futian-power",
     )
     kwh = use("kwh", Use.AGGREGATE, "aggregates[1]", function="sum", dataset="power/usage")
     asked = {"datasets": (DATASET, "power/usage"), "uses": (*USES, kwh)}
@@ -336,6 +337,23 @@ def test_data_sets_of_two_units_need_an_agreement_each() -> None:
     assert alone.reasons[0].grant == Grant(
         agreement=ID, dataset="power/usage", column="kwh", use=Use.AGGREGATE, function="sum"
     )
+
+
+@pytest.mark.parametrize(
+    ("assigner", "is_permitted"), [("unit:futian-tax", True), ("bureau:futian", True), ("unit:futian-police", False)]
+)
+def test_who_does_not_own_a_data_set_grants_nothing_of_it(assigner: str, is_permitted: bool) -> None:
+    decision = decide(agreement(assigner=assigner))
+    assert decision.is_permitted is is_permitted
+    if not is_permitted:
+        assert codes(decision) == [Code.DATASET_NOT_GRANTED]
+        assert decision.reasons[0].rule == Rule(agreement=ID, path=f"datasets.{DATASET}")
+        assert "is not the assigner's" in decision.reasons[0].message
+
+
+def test_an_agreement_of_the_owner_does_not_help_one_of_a_stranger() -> None:
+    decision = decide(agreement(), second(assigner="unit:futian-police"))
+    assert codes(decision) == [Code.DATASET_NOT_GRANTED]
 
 
 def test_agreements_of_others_are_not_spoken_of() -> None:

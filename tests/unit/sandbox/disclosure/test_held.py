@@ -3,6 +3,7 @@
 import itertools
 import json
 import sqlite3
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -52,6 +53,30 @@ def _hold(queue: HeldQueue, *, is_checked: bool = True, question: str = "questio
 
 def _all_bytes(folder: Path) -> bytes:
     return b"".join(path.read_bytes() for path in folder.rglob("*") if path.is_file())
+
+
+def test_what_may_not_come_out_cannot_be_approved_and_can_be_rejected(queue: HeldQueue) -> None:
+    final = replace(HELD, is_final=True)
+    row = queue.hold(final, question="question-1", requesters=(BANK,), is_checked=False)
+    assert row.notice["final"] is True
+    with pytest.raises(ConflictError, match="nothing of this result"):
+        queue.approve(row.id, ONE)
+    assert queue.waiting() == (row,)
+    assert queue.reject(row.id, ONE).state is HeldState.REJECTED
+
+
+def test_who_approved_may_think_better_of_it(queue: HeldQueue) -> None:
+    row = _hold(queue)
+    queue.approve(row.id, ONE)
+    queue.approve(row.id, TWO)
+    assert [one.state for one in queue.waiting()] == [HeldState.APPROVED], "it waits for its release"
+    assert queue.reject(row.id, ONE).state is HeldState.REJECTED
+    assert queue.waiting() == ()
+
+
+def test_who_asked_may_not_even_reject(queue: HeldQueue) -> None:
+    with pytest.raises(RefusedError):
+        queue.reject(_hold(queue).id, ANALYST)
 
 
 def test_the_table_of_states_is_total() -> None:

@@ -171,6 +171,31 @@ def test_a_checked_output_waits_for_two_people_and_then_leaves_as_it_was(home: N
     assert again.result.digest == released.result.digest
 
 
+def test_an_approval_that_could_not_be_carried_out_is_carried_out_later(home: NodeHome) -> None:
+    checked = agreement(**approvals(JobApproval.AUTOMATIC, OutputApproval.CHECKED))
+    with gate_of(home, checked) as gate:
+        answer = gate.answer(asking(SUM))
+        assert isinstance(answer, HeldBack)
+        gate.approve_held(answer.output.id, "person:li-si")
+    with gate_of(home) as gate, pytest.raises(RefusedError):
+        gate.approve_held(answer.output.id, "person:wang-wu")
+    with gate_of(home, checked) as gate:
+        released = gate.approve_held(answer.output.id, "person:wang-wu")
+        assert isinstance(released, Released)
+        with pytest.raises(ConflictError):
+            gate.approve_held(answer.output.id, "person:wang-wu")
+
+
+def test_a_result_of_which_nothing_may_come_out_says_so(home: NodeHome) -> None:
+    lonely = "select sum(tax) from lab.firms where community = 'c00' and industry = 'F'"
+    with gate_of(home, agreement()) as gate:
+        answer = gate.answer(asking(lonely))
+        assert isinstance(answer, HeldBack)
+        assert answer.output.notice["final"] is True
+        with pytest.raises(ConflictError):
+            gate.approve_held(answer.output.id, "person:li-si")
+
+
 def test_an_approved_result_leaves_once_however_often_the_process_dies(
     home: NodeHome, monkeypatch: pytest.MonkeyPatch
 ) -> None:

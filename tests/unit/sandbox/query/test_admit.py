@@ -52,7 +52,7 @@ def fit(family: str, target: str, *features: str) -> Plan:
 ADMITTED = [
     COUNT,
     "select street, size, late, year, count(*), count(distinct uscc) from tax.filings group by cube (1, 2, 3, 4)",
-    "select sum(tax), avg(tax), variance(tax), median(tax), quantile_cont(staff, 0.15), count(filed) from tax.filings",
+    "select sum(tax), avg(tax), variance(tax), median(tax), quantile_cont(staff, 0.1), count(filed) from tax.filings",
     "select histogram(tax), count(*) from tax.filings",
     "select bin(tax, 0, 1000.5) b, bin(filed, '2024-01-01') c, count(*) from tax.filings group by b, c",
     "select count(*) from tax.filings where tax >= 100 and tax < 1000.5 and filed < '2025-01-01' and tax is not null",
@@ -129,7 +129,11 @@ REJECTED = {
         "aggregates[0]",
         "of a joined data set",
     ),
-    "a fraction between": ("select quantile_cont(tax, 0.51) from tax.filings", "aggregates[0]", "multiple of 0.05"),
+    "a fraction between": (
+        "select quantile_cont(tax, 0.3) from tax.filings",
+        "aggregates[0]",
+        "quantiles at 0.1, 0.25, 0.5, 0.75, 0.9",
+    ),
     "a value of a confidential number": ("select count(*) from tax.filings where tax = 100", "where[0]", "by a range"),
     "values of a confidential number": (
         "select count(*) from tax.filings where tax in (0, 100)",
