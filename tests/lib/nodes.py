@@ -68,7 +68,7 @@ def broad_agreement(
     return compile_agreement(
         Agreement(
             id=name,
-            assigner="unit:futian-bureau",
+            assigner="bureau:futian",
             assignee=assignee,
             purpose=PURPOSE,
             legal_basis=Legal(kind=LegalBasis.STATUTE, reference="test"),

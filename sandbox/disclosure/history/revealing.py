@@ -2,8 +2,8 @@
 
 Looked at are single atoms, and intersections and differences of a new layer's parts with every layer's, each with every
 set of confidential classes that the two layers use, with what such sets have in common and do not, and (where totals
-are public) with the rest; and between two versions, differences of cells with something left on both sides. Which of
-these are determined is found first, from directions; only those are judged.
+are public) with the rest; and differences of cells with something left on both sides. Which of these are determined is
+found first, from directions; only those are judged.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -145,8 +145,7 @@ def _found(told: Told, pairs: Sequence[tuple[int, int]], meetings: Callable[[int
         if told.frame.free > 1 and one != other:
             for side in (LEFT, RIGHT):
                 yield from _uneven(told, (one, other), meeting, side, parts, known[name].columns)
-        if told.has_versions:
-            yield from _between(told, (one, other), meeting, parts, known[name].columns)
+        yield from _between(told, (one, other), meeting, parts, known[name].columns)
 
 
 class _ClassSets:
@@ -319,13 +318,14 @@ def _judged_between(
     variants = [(ClassSet(plus=theirs), ClassSet(plus=mine))]
     if told.blocks.is_centred:
         variants.append((replace(variants[0][0], is_rest=True), replace(variants[0][1], is_rest=True)))
-    # Where more is left than the two have in common, no single unit is nearly all of the difference unless it is of a
-    # cell; who contributes is counted all the same.
-    is_narrow = (meeting.rows[LEFT] + meeting.rows[RIGHT] <= meeting.rows[BOTH])[places]
+    shared = told.contributing.figures(columns, ClassSet(plus=common))
+    cancelled = _side_figures(told.frame, layers, meeting, BOTH, places)(shared).absolute
     for came, went in variants:
         pieces = [(RIGHT, came), (LEFT, went), *((BOTH, one) for one in moved)]
-        figures = _figures_between(told, layers, meeting, places, pieces, columns)
+        figures, least = _figures_between(told, layers, meeting, places, pieces, columns)
         judged = judge_quickly(figures, told.verdicts, is_zero_told=True)
+        # Both cells have passed p %; they still do together while less cancels out than is left on either side.
+        is_narrow = cancelled > least
         is_left = (meeting.rows[LEFT] + meeting.rows[RIGHT])[places] > _HALF
         is_refused = told.verdicts.rules.zeros is Zeros.REFUSE and bool(columns)
         few = (figures.rows < _HALF) & is_left & is_refused
@@ -343,18 +343,21 @@ def _figures_between(
     places: Ints,
     pieces: Sequence[tuple[int, ClassSet]],
     columns: tuple[Versioned, ...],
-) -> Figures:
-    """Return figures of what is left on both sides together: a unit can be on both."""
-    rows, bound = np.zeros((2, len(places))), np.zeros((2, len(places)))
-    absolute = np.zeros(len(places))
+) -> tuple[Figures, Floats]:
+    """Return figures of what is left on both sides together, and the absolute total of the smaller side.
+
+    A unit can be on both, and what bounds it is all that it has in a version: twice that only where there are several.
+    """
+    rows, absolute, bound = np.zeros((3, 2, len(places)))
     for side, classes in pieces:
         by_atom = told.contributing.figures(columns, classes)
         one = _side_figures(told.frame, layers, meeting, side, places)(by_atom)
         at = 0 if side == RIGHT else 1
         rows[at] += one.rows
-        absolute += one.absolute
+        absolute[at] += one.absolute
         bound[at] = np.maximum(bound[at], one.bound)
-    return Figures(rows=rows.max(axis=0), absolute=absolute, bound=bound.sum(axis=0))
+    most = bound.sum(axis=0) if told.has_versions else bound.max(axis=0)
+    return Figures(rows=rows.max(axis=0), absolute=absolute.sum(axis=0), bound=most), absolute.min(axis=0)
 
 
 def _found_between(
