@@ -239,8 +239,10 @@ def test_the_bureau_s_threshold_holds_whatever_an_agreement_says() -> None:
     assert decision.disclosure.min_units == 7
 
 
-def test_important_data_needs_people_whatever_an_agreement_says() -> None:
-    decision = decide(catalogue=catalogue({"tax_paid": column(grade=Grade.IMPORTANT)}))
+@pytest.mark.parametrize("name", ["year", "tax_paid"])
+def test_important_data_needs_people_whatever_an_agreement_says(name: str) -> None:
+    """Of the first column as of the last: the others need nobody."""
+    decision = decide(catalogue=catalogue({name: column(grade=Grade.IMPORTANT)}))
     assert decision.is_permitted
     assert decision.job_duties == (Duty.BUREAU_REVIEWER,)
     assert decision.output_duties == (Duty.OUTPUT_CHECKER,)

@@ -169,6 +169,34 @@ def test_two_units_that_were_determined_one_by_one_are_not_determined_together()
     _check_session(4618, asked)
 
 
+def test_two_that_are_freed_one_by_one_are_looked_at_together() -> None:
+    """The last question tells `a` and, with it, `b`; without its second cell neither, and still their sum."""
+    groups = {"a": 1, "b": 1, "s1": 5, "s2": 5, "s3": 5, "s4": 5, "t": 5}
+    names = np.repeat(list(groups), list(groups.values()))
+    splits = {
+        "one": {"a": "1", "s1": "1", "b": "2", "s2": "2"},
+        "two": {"s1": "1", "s3": "1", "s2": "2", "s4": "2"},
+        "three": {"a": "1", "t": "1"},
+        "four": {"s3": "1", "s4": "1", "t": "2"},
+    }
+    columns = {name: np.array([split.get(one, "0") for one in names], dtype=object) for name, split in splits.items()}
+    columns["tax"] = np.array([str(100 + at) for at in range(len(names))], dtype=object)
+    units = np.arange(len(names))
+    data = {("unit/firms", 1): Data(unit=units, row=np.zeros(len(units), dtype=np.int64), columns=columns)}
+    items = [make_item(name, public=True, domain=("0", "1", "2")) for name in splits]
+    catalogue = make_catalogue([make_dataset("unit/firms", [*items, make_item("tax", ItemType.INTEGER)])], data)
+    history = History(make_store(), ArraySource(data=data, catalogue=catalogue))
+    released = []
+    for name in splits:
+        where = [Condition(column=column(name), comparison=Comparison.NE, values=("0",))]
+        proposal = propose(data, catalogue, ask(name, where=where), DisclosureRules(min_units=3))
+        verdict = history.judge(proposal)
+        history.record(verdict.token)
+        (measure,) = proposal.measures
+        released.append((proposal.measures[measure].publishable & ~verdict.suppress[measure]).tolist())
+    assert released == [[True, True], [True, True], [True], [False, False]]
+
+
 def _check_session(seed: int, asked: list[_Asked]) -> None:
     random = np.random.default_rng(seed)
     data, catalogue = _random_data(random)
