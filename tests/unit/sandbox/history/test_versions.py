@@ -172,6 +172,66 @@ def test_few_that_come_for_few_that_go_are_held_back(swapped: int, expected: boo
     assert node.ask(ask("half", version=2))[0] == [expected, True]
 
 
+def test_values_may_be_near_by_way_of_a_third_version() -> None:
+    """100 and 120 are not near; with 110 they are, and what was two facts is one."""
+    newer = firms(np.append(TAX * 110 // 100, _NEWCOMER), _COME)
+    node = Node({1: firms(TAX), 2: firms(TAX * 120 // 100), 3: newer})
+    answers = [node.ask(ask("half", version=number)) for number in (1, 2, 3)]
+    assert [released for released, _ in answers] == [[True, True], [True, True], [False, True]]
+    assert {finding.verdict.value for finding in answers[-1][1].findings} == {"pass"}
+
+
+# --- what two answers add up to --------------------------------------------------------------------------------------
+
+
+def _split(units: Ints) -> dict[str, NDArray[np.object_]]:
+    return {
+        "third": np.array(["x", "y", "z"], dtype=object)[units // 2 % 3],
+        "five": np.array(list("pqrst"), dtype=object)[units // 2 % 5],
+    }
+
+
+def _two_tables(firms: Mapping[int, Data], first: TableQuestion, second: TableQuestion) -> list[bool]:
+    """Return what comes out of the second table; both are by half and by something of their own."""
+    items = [make_item("half", public=True, domain=("a", "b")), make_item("tax", ItemType.INTEGER)]
+    items += [make_item("number", ItemType.INTEGER, public=True)]
+    items += [
+        make_item("third", public=True, domain=tuple("xyz")),
+        make_item("five", public=True, domain=tuple("pqrst")),
+    ]
+    data = {
+        ("unit/firms", number): replace(
+            one, columns={**one.columns, **_split(one.unit), "number": one.unit.astype(str).astype(object)}
+        )
+        for number, one in firms.items()
+    }
+    catalogue = make_catalogue([make_dataset("unit/firms", items)], data)
+    history = History(make_store(), ArraySource(data=data, catalogue=catalogue))
+    for question in (first, second):
+        proposal = propose(data, catalogue, question, RULES)
+        verdict = history.judge(proposal)
+        history.record(verdict.token)
+    (measure,) = proposal.measures
+    mask = proposal.measures[measure].publishable & ~verdict.suppress[measure]
+    return [bool(flag) for flag in mask]
+
+
+@pytest.mark.parametrize(("left_out", "is_held"), [(0, False), (6, True), (8, False)])
+def test_two_tables_by_other_columns_do_not_tell_the_few_that_one_leaves_out(left_out: int, *, is_held: bool) -> None:
+    """Three firms of each half are left out, or four (the control), each alone in its cells."""
+    some = [Condition(column=column("number"), comparison=Comparison.GE, values=(left_out,))]
+    found = _two_tables({1: firms(TAX)}, ask("half", "third", where=some), ask("half", "five"))
+    assert (not all(found)) is is_held
+    assert len(found) == 10
+
+
+@pytest.mark.parametrize(("count", "is_held"), [(0, False), (3, True), (4, False)])
+def test_two_tables_of_two_versions_by_other_columns_do_not_tell_what_few_changed(count: int, *, is_held: bool) -> None:
+    versions = {1: firms(TAX), 2: firms(changed(count))}
+    found = _two_tables(versions, ask("half", "third"), ask("half", "five", version=2))
+    assert (not all(found)) is is_held
+
+
 # --- classes that change ---------------------------------------------------------------------------------------------
 
 
