@@ -15,6 +15,7 @@ from statistics import median
 from time import perf_counter
 
 from rich.console import Console
+from rich.progress import track
 from rich.table import Table
 
 from bench.machine import describe_machine
@@ -83,7 +84,7 @@ def main() -> None:
 def ask_all(gate: Gate) -> Tally:
     """Ask every ordinary question once, in order."""
     tally = Tally()
-    for question in ORDINARY:
+    for question in track(ORDINARY, description="questions", console=Console(stderr=True)):
         start = perf_counter()
         tally.add(question, gate.answer(Asking(partner=PARTNER, purpose=PURPOSE, sql=question)))
         tally.times_s.append(perf_counter() - start)

@@ -14,7 +14,7 @@ from bench.figures import Figure
 from policies.disclosure import DisclosureRules
 from sandbox.candidate import MeasureValues
 from sandbox.catalog.model import Catalogue, DataItem, ItemType
-from sandbox.disclosure.atoms import AtomTable, Facet, Sameness
+from sandbox.disclosure.atoms import AtomTable, Contributions, Facet, Sameness
 from sandbox.disclosure.history.history import History
 from sandbox.disclosure.history.store import HistoryStore
 from sandbox.disclosure.history_gate import Proposal, ProposedMeasure
@@ -22,6 +22,7 @@ from sandbox.operations.measure import Measure
 from sandbox.operations.registry import measures_of
 from tests.lib.atoms import ArraySource, Data, ask, make_catalogue, make_dataset, make_item
 from yingbi.clock import SystemClock
+from yingbi.plan.model import Column
 
 __all__ = ["measure_history"]
 
@@ -55,9 +56,10 @@ _RULES: Final = DisclosureRules(min_units=10)
 
 @dataclass(slots=True, eq=False)
 class _Source(ArraySource):
-    """Atoms over arrays that are formed once: this measures history, not forming atoms."""
+    """Atoms over arrays, and who contributes, that are found once: this measures history, not looking at data."""
 
     known: dict[tuple[Facet, ...], AtomTable] = field(default_factory=dict)
+    contributed: dict[tuple[Facet, ...], Contributions] = field(default_factory=dict)
 
     def atoms(
         self,
@@ -73,6 +75,15 @@ class _Source(ArraySource):
         if key not in self.known:
             self.known[key] = ArraySource.atoms(self, dataset, versions, facets, cap=cap, same=same)
         return self.known[key]
+
+    def contributions(
+        self, table: AtomTable, dataset: str, version: int, secret: Sequence[Facet], subject: Column | None
+    ) -> Contributions:
+        """Return what rows contribute, found at the first call."""
+        key = (*table.facets, *secret)
+        if key not in self.contributed:
+            self.contributed[key] = ArraySource.contributions(self, table, dataset, version, secret, subject)
+        return self.contributed[key]
 
     def totals(self, table: AtomTable, dataset: str, version: int, measure: Measure) -> tuple[int, ...]:
         """Return totals that follow the rows."""

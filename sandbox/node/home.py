@@ -180,13 +180,13 @@ def make_cage(config: NodeConfig, folder: Path) -> Cage:
 
 
 def _check(config: NodeConfig) -> None:
-    for kind, party in (("node", config.name), ("unit", config.owner)):
+    for member, kind, party in (("name", "node", config.name), ("owner", "unit", config.owner)):
         try:
             found = parse_party(party)[0]
         except InvalidRequestError:
             found = ""
         if found != kind:
-            raise _invalid(f"expected a party such as `{kind}:futian-tax`")
+            raise _invalid(f"expected `{member}` as a party such as `{kind}:futian-tax`")
     if config.isolation not in ISOLATIONS:
         raise _invalid(f"expected `isolation` as one of: {', '.join(ISOLATIONS)}")
 
@@ -202,7 +202,9 @@ def _read(folder: Path) -> NodeConfig:
         members = tomllib.loads((folder / CONFIG_NAME).read_text("utf-8"))
     except FileNotFoundError:
         raise NotFoundError(
-            ErrorCode.NODE_NOT_FOUND, f"no node in folder `{folder}`", hint="`yingbi node init` makes one"
+            ErrorCode.NODE_NOT_FOUND,
+            f"no node in folder `{folder}`",
+            hint="name its folder with `--node` or in YINGBI_NODE; `yingbi node init` makes one",
         ) from None
     except OSError as error:
         raise _invalid(f"cannot be read: {os.strerror(error.errno or 0)}") from error

@@ -307,8 +307,14 @@ def _literal(item: DataItem, value: Scalar) -> str:
         text = str(value)
     literal = None if text is None else canonical_literal(item, text)
     if literal is None:
-        raise _misfit(item, _EXPECTED[item.type])
+        raise _misfit(item, _EXPECTED[item.type], hint=_nearest(item, text))
     return literal
+
+
+def _nearest(item: DataItem, text: str | None) -> str | None:
+    """Return a hint that names declared values near a literal; a domain is public, the literal is not repeated."""
+    near = difflib.get_close_matches((text or "")[:80], item.domain or (), n=2, cutoff=0.5)
+    return f"did you mean {' or '.join(f'`{value}`' for value in near)}" if near else None
 
 
 _EXPECTED: Final = {
@@ -321,6 +327,7 @@ _EXPECTED: Final = {
 }
 
 
-def _misfit(item: DataItem, what: str) -> InvalidRequestError:
+def _misfit(item: DataItem, what: str, *, hint: str | None = None) -> InvalidRequestError:
     # SECURITY: the literal is not repeated; it may be an identifier that somebody tried.
-    return InvalidRequestError(ErrorCode.LITERAL_INVALID, f"column `{item.name}` is of type {item.type}: {what}")
+    message = f"column `{item.name}` is of type {item.type}: {what}"
+    return InvalidRequestError(ErrorCode.LITERAL_INVALID, message, hint=hint)

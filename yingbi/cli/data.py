@@ -73,6 +73,8 @@ def publish(
         source, source_format, table=table, schema=schema, encoding=encoding, nulls=nulls, delimiter=delimiter
     )
     with _open_node(node) as home:
+        # A file that was cut short makes a smaller version, which its own numbers do not show.
+        before = home.catalogue.load().current(dataset)
         done = _publish(home, dataset, made, as_json=as_json)
     version = done.version
     fields = {
@@ -81,7 +83,9 @@ def publish(
         "is_new": done.is_new,
         "digest": version.digest,
         "rows": version.rows,
+        "rows_before": None if before is None else before.rows,
         "units": version.units,
+        "units_before": None if before is None else before.units,
         "max_rows_per_unit": version.max_rows_per_unit,
         "doubtful_units": done.doubtful_units,
     }
