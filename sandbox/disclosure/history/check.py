@@ -160,7 +160,8 @@ class _Stage:
         sets = [one for cells in answers for one in set(cells.secret)]
         self._blocks = blocks_of(space, sets, terms.limits.sets, is_centred=terms.is_centred)
         scopes = [part.scope for _, part in (*old, *new)]
-        margins = shared_margins(space, scopes, len(old), terms.margins)
+        most = terms.limits.meeting_atoms
+        margins = shared_margins(space, scopes, len(old), terms.margins, most=most)
         more = _unseen([layer for cells in answers for layer in cells.layers], margins)
         frame = build_frame(table.rows, self._blocks, answers, more)
         first = np.concatenate(([0], np.cumsum([len(cells.layers) for cells in answers]))).astype(int).tolist()

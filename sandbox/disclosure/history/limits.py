@@ -18,7 +18,8 @@ class HistoryLimits:
     `sets`: sets of confidential classes. `tables`: answers in one system. `layer_pairs`:
     pairs of earlier tables whose intersections are named again (all pairs with the new one always are).
     `revealing`: determined sets to which nobody contributes.
-    `meeting_atoms`: atoms x pairs of layers that are remembered (8 bytes each). `rounds`: rounds of suppression.
+    `meeting_atoms`: atoms x pairs of layers that are remembered (8 bytes each), and atoms x shared margins (4 bytes).
+    `rounds`: rounds of suppression.
     `give_back`: lots of cells tried for release again. `proofs`: held cells for which another world is made.
     `pending`: judgements that wait to be recorded.
     """

@@ -12,17 +12,17 @@ from yingbi.plan.model import Dimension
 
 __all__ = ["MarginName", "shared_margins"]
 
-MarginName = tuple[int, tuple[Dimension, ...]]
+MarginName = tuple[Scope, tuple[Dimension, ...]]
 Margin = tuple[int, Layer]
 
 
 def shared_margins(
-    space: Space, scopes: Sequence[Scope], new: int, known: MutableMapping[MarginName, Layer]
+    space: Space, scopes: Sequence[Scope], new: int, known: MutableMapping[MarginName, Layer], *, most: int
 ) -> list[tuple[Margin, Margin]]:
     """Return pairs of margins, each with the place of its answer; the answers from place `new` on are with all others.
 
-    Margins that are the same whatever the answers' dimensions are left out; `known` is a cache, good for the very
-    atoms. Time O(N) a pair of answers whose rows are not selected alike.
+    Margins that are the same whatever the answers' dimensions are left out; `known` is a cache of at most `most` atoms
+    in all, good for the very atoms. Time O(N) a pair of answers whose rows are not selected alike.
     """
     found: dict[tuple[bytes, bytes], tuple[Margin, Margin]] = {}
     for one in range(new, len(scopes)):
@@ -32,22 +32,20 @@ def shared_margins(
             both = tuple(dimension for dimension in own if dimension in others)
             if len(both) == len(own) == len(others) or _selects_alike(space, scopes[one], scopes[other], both):
                 continue
-            pair = tuple(_margin(space, scopes, place, both, known) for place in (one, other))
+            if len(known) * space.atoms > most:
+                known.clear()
+            pair = tuple(_margin(space, scopes[place], both, known) for place in (one, other))
             if pair[0].split != pair[1].split:
                 found.setdefault((pair[0].split, pair[1].split), ((one, pair[0]), (other, pair[1])))
     return list(found.values())
 
 
 def _margin(
-    space: Space,
-    scopes: Sequence[Scope],
-    place: int,
-    dimensions: tuple[Dimension, ...],
-    known: MutableMapping[MarginName, Layer],
+    space: Space, scope: Scope, dimensions: tuple[Dimension, ...], known: MutableMapping[MarginName, Layer]
 ) -> Layer:
-    name = (place, dimensions)
+    name = (scope, dimensions)
     if name not in known:
-        known[name] = cut_margin(space, scopes[place], dimensions)
+        known[name] = cut_margin(space, scope, dimensions)
     return known[name]
 
 

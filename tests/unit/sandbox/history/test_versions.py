@@ -191,8 +191,13 @@ def _split(units: Ints) -> dict[str, NDArray[np.object_]]:
     }
 
 
-def _two_tables(firms: Mapping[int, Data], first: TableQuestion, second: TableQuestion) -> list[bool]:
-    """Return what comes out of the second table; both are by half and by something of their own."""
+def _two_tables(
+    firms: Mapping[int, Data], first: TableQuestion, second: TableQuestion, *, dropped: TableQuestion | None = None
+) -> list[bool]:
+    """Return what comes out of the second table; both are by half and by something of their own.
+
+    `dropped` is judged in between, and not recorded.
+    """
     items = [make_item("half", public=True, domain=("a", "b")), make_item("tax", ItemType.INTEGER)]
     items += [make_item("number", ItemType.INTEGER, public=True)]
     items += [
@@ -207,10 +212,13 @@ def _two_tables(firms: Mapping[int, Data], first: TableQuestion, second: TableQu
     }
     catalogue = make_catalogue([make_dataset("unit/firms", items)], data)
     history = History(make_store(), ArraySource(data=data, catalogue=catalogue))
-    for question in (first, second):
+    for question in (first, *([] if dropped is None else [dropped]), second):
         proposal = propose(data, catalogue, question, RULES)
         verdict = history.judge(proposal)
-        history.record(verdict.token)
+        if question is dropped:
+            history.discard(verdict.token)
+        else:
+            history.record(verdict.token)
     (measure,) = proposal.measures
     mask = proposal.measures[measure].publishable & ~verdict.suppress[measure]
     return [bool(flag) for flag in mask]
@@ -223,6 +231,16 @@ def test_two_tables_by_other_columns_do_not_tell_the_few_that_one_leaves_out(lef
     found = _two_tables({1: firms(TAX)}, ask("half", "third", where=some), ask("half", "five"))
     assert (not all(found)) is is_held
     assert len(found) == 10
+
+
+def test_a_judgement_that_was_dropped_leaves_nothing_behind() -> None:
+    some, others = (
+        [Condition(column=column("number"), comparison=comparison, values=(6,))]
+        for comparison in (Comparison.GE, Comparison.LT)
+    )
+    first, second = ask("half", "third", where=some), ask("half", "five")
+    dropped = ask("half", "five", where=others)
+    assert _two_tables({1: firms(TAX)}, first, second, dropped=dropped) == _two_tables({1: firms(TAX)}, first, second)
 
 
 @pytest.mark.parametrize(("count", "is_held"), [(0, False), (3, True), (4, False)])
