@@ -5,6 +5,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from decimal import Decimal
 from pathlib import Path
 from unittest.mock import patch
 
@@ -130,11 +131,12 @@ def _no_model_rules(_: RegressionCandidate, *__: object) -> Judgement:
     return Judgement()
 
 
-_RULES: dict[str, Callable[..., object]] = {
+_RULES: dict[str, object] = {
     "sandbox.disclosure.release.judge_table": _no_table_rules,
     "sandbox.disclosure.release.judge_model": _no_model_rules,
     "sandbox.query.admit._Checks._check_membership": lambda *_: (),
     "sandbox.query.admit._Checks._check_weights": lambda *_: (),
+    "sandbox.query.admit.FRACTIONS": tuple(Decimal(step) / 20 for step in range(1, 20)),
     "sandbox.query.separate._being_in": lambda *_: {},
 }
 """What is off in the control build: rules on answers, and refusals because of what an answer would tell."""

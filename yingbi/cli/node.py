@@ -144,16 +144,22 @@ def questions(node: NodeOption = Path(), as_json: JsonFlag = False) -> None:
     home = import_node(node)
     from sandbox.node.questions import QuestionBook
 
-    names: tuple[str, ...] = ("question", "partner", "state", "code", "received_at", "operations", "output")
-    rows: list[tuple[object, ...]] = [
+    rows = [
         (row.id, row.partner, row.state.value, row.code, row.received_at, ", ".join(row.operations), row.output)
         for row in QuestionBook(home.database, home.clock).list_questions()
     ]
-    if not as_json:
-        # What fits a terminal; JSON has it all.
-        names = ("question", "partner", "state", "code")
-        rows = [row[:4] for row in rows]
-    show_rows(t("node.questions.title"), names, rows, as_json=as_json)
+    if as_json:
+        show_rows(
+            t("node.questions.title"),
+            ("question", "partner", "state", "code", "received_at", "operations", "output"),
+            rows,
+            as_json=True,
+        )
+        return
+    # What fits a terminal; JSON has it all.
+    show_rows(
+        t("node.questions.title"), ("question", "partner", "state", "code"), [row[:4] for row in rows], as_json=False
+    )
 
 
 @app.command("output", help=t("node.output.help"))
