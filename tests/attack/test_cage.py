@@ -18,6 +18,7 @@ import pytest
 from sandbox.isolation import BubblewrapCage, Cage, CageSpec, Limits, UncagedForDevelopment, check_cage
 from sandbox.isolation.frames import Frame, FrameKind
 from sandbox.isolation.limits import MEBIBYTE
+from tests.lib.waiting import wait_until
 from yingbi.errors import ConflictError, ErrorCode, RefusedError, SandboxError, UnavailableError
 
 HERE = Path(__file__).parent
@@ -139,11 +140,11 @@ def test_an_endless_loop_ends_at_its_deadline(caged: Cage) -> None:
     assert time.monotonic() - started < 6
 
 
-def test_a_job_that_does_not_listen_is_cancelled_within_a_second(caged: Cage) -> None:
+def test_a_job_that_does_not_listen_is_cancelled_within_a_second(caged: Cage, tmp_path: Path) -> None:
     cancel, at = threading.Event(), []
 
     def later() -> None:
-        time.sleep(1.5)
+        wait_until(lambda: list(tmp_path.glob("*/looping")))
         at.append(time.monotonic())
         cancel.set()
 
@@ -298,7 +299,8 @@ def test_a_worker_dies_with_the_thread_that_is_the_node_and_not_with_a_request(c
     request = threading.Thread(target=lambda: workers.append(caged.start(spec)))
     request.start()
     request.join()
-    time.sleep(0.5)
+    # The kernel kills what is bound to a thread when that thread is gone, which is a little after it was joined.
+    wait_until(lambda: not Path(f"/proc/self/task/{request.native_id}").exists())
     assert workers[0].is_alive
     assert workers[0].run(Frame(kind=FrameKind.JOB, value=["sleep", 0])).value == 0
 

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
@@ -37,6 +37,7 @@ from sandbox.node.questions import AskedQuestion, QuestionBook, QuestionState
 from sandbox.node.wiring import open_gate
 from tests.lib.attack_world import new_world
 from tests.lib.nodes import NOW, PARTNER, PURPOSE, broad_agreement, new_node, publish_table
+from tests.lib.waiting import wait_until
 from yingbi.clock import Clock, FixedClock, SystemClock
 from yingbi.errors import ConflictError, ErrorCode, RefusedError
 from yingbi.events.fields import Duty, Grade, PrivacyUnit
@@ -149,13 +150,6 @@ def processes_of(node: Path) -> list[int]:
         if os.fsencode(node) in arguments and int(path.parent.name) != os.getpid():
             found.append(int(path.parent.name))
     return found
-
-
-def wait_until(is_true: Callable[[], object], *, seconds: float = 20) -> None:
-    end = time.monotonic() + seconds
-    while not is_true():
-        assert time.monotonic() < end
-        time.sleep(0.005)
 
 
 # --- crashes ----------------------------------------------------------------------------------------------------------

@@ -26,6 +26,7 @@ from ledger.witness_http import create_witness_app
 from ledger.witness_round import HttpWitnesses
 from ledger.witness_store import SqlWitnessStore
 from tests.lib.tls import LocalCa
+from tests.lib.waiting import wait_until
 from tests.lib.witness_process import WitnessConfig, WitnessProcess
 from tests.lib.witness_trees import ORIGIN, ListLog
 from yingbi.clock import SystemClock
@@ -209,15 +210,24 @@ def test_a_witness_killed_at_any_moment_never_forgets_what_it_cosigned(
         assert stored(plain).checkpoint == log.checkpoint(head)
 
 
+def is_listening(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=5).close()
+    except ConnectionRefusedError:
+        return False
+    return True
+
+
 def test_a_stopped_witness_answers_what_it_was_asked_and_ends_well(plain: WitnessConfig) -> None:
     body = format_add_checkpoint(LOG.prove(0, 9), LOG.signed(9).note)
-    head = b"POST /add-checkpoint HTTP/1.1\r\nHost: w\r\nContent-Length: %d\r\n\r\n" % len(body)
+    head = b"POST /add-checkpoint HTTP/1.1\r\nHost: w\r\nExpect: 100-continue\r\nContent-Length: %d\r\n\r\n" % len(body)
     with WitnessProcess(plain) as process, socket.create_connection(("127.0.0.1", process.port)) as connection:
-        connection.sendall(head + body[:20])
-        time.sleep(0.5)
+        connection.sendall(head)
+        assert connection.recv(100) == b"HTTP/1.1 100 Continue\r\n\r\n", "it has begun to read the body"
+        connection.sendall(body[:20])
         stopper = threading.Thread(target=process.stop)
         stopper.start()
-        time.sleep(0.3)
+        wait_until(lambda: not is_listening(process.port))
         connection.sendall(body[20:])
         assert read_all(connection).startswith(b"HTTP/1.1 200 ")
         stopper.join()

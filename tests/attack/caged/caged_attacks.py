@@ -19,6 +19,9 @@ from sandbox.engine_duckdb.session import Session
 from sandbox.isolation.frames import Frame, FrameKind
 from sandbox.isolation.worker import Control
 
+SEEN_S = 2
+"""How long what is forbidden stays, for whoever watches to see; then it ends well, so that a watch that is off is found."""
+
 
 def attack(job: Frame, control: Control, scratch: str) -> Frame:
     assert isinstance(job.value, list)
@@ -66,7 +69,7 @@ def threads(_scratch: str, count: int) -> Any:
     started = [threading.Thread(target=stop.wait, daemon=True) for _ in range(count)]
     for thread in started:
         thread.start()
-    time.sleep(2)
+    time.sleep(SEEN_S)
     return len(started)
 
 
@@ -78,11 +81,12 @@ def memory(_scratch: str, size: int) -> Any:
 def fill(_scratch: str, folder: str, files: int, size: int) -> Any:
     for number in range(files):
         Path(folder, str(number)).write_bytes(b"x" * size)
-    time.sleep(1)
+    time.sleep(SEEN_S)
     return files
 
 
-def loop(_scratch: str) -> Any:
+def loop(scratch: str) -> Any:
+    Path(scratch, "looping").touch()
     while True:
         pass
 
@@ -115,7 +119,7 @@ def say(_scratch: str, text: str) -> Any:
 def forge(_scratch: str, text: str) -> Any:
     """Write to the pipe itself."""
     os.write(4, text.encode("latin-1"))
-    time.sleep(2)
+    time.sleep(SEEN_S)
     return None
 
 

@@ -2,8 +2,7 @@
 
 import logging
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -28,6 +27,7 @@ from tests.lib.local_witnesses import LocalWitness, LocalWitnesses
 from tests.lib.log_checks import check_log, read_all
 from tests.lib.statements import make_statement
 from tests.lib.stored_log import StoredLog
+from tests.lib.waiting import wait_until
 from tests.lib.witness_trees import ListLog
 from yingbi.clock import FixedClock
 from yingbi.errors import ErrorCode, NotFoundError, SandboxError, TamperDetectedError, UnavailableError
@@ -53,13 +53,6 @@ def witnesses(log: StoredLog, clock: FixedClock) -> LocalWitnesses:
 def verdict(log: Log, receipt: Receipt, witnesses: LocalWitnesses) -> Verdict:
     entry = log.reader.entry(receipt.proof.index)
     return verify_receipt(format_receipt(receipt), entry, witnesses.trust, now=NOW).verdict
-
-
-def wait_until(condition: Callable[[], bool], timeout_s: float = 10) -> None:
-    deadline = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 def fork_of(log: StoredLog, size: int) -> ListLog:

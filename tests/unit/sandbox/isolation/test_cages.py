@@ -11,6 +11,7 @@ import pytest
 from sandbox.isolation import BubblewrapCage, CagePool, CageSpec, Limits, UncagedForDevelopment, require_cage
 from sandbox.isolation.cage import CagedWorker
 from sandbox.isolation.frames import Frame, FrameKind
+from tests.lib.waiting import wait_until
 from yingbi.errors import ErrorCode, InvalidRequestError, UnavailableError
 
 PROBE = CageSpec(entry="sandbox.isolation.probe:attempt")
@@ -61,17 +62,20 @@ def test_a_dead_worker_is_not_handed_out(pool: CagePool) -> None:
     assert pool.start(PROBE).run(JOB).kind is FrameKind.RESULT
 
 
+def _processes_in(folder: Path) -> list[bytes]:
+    lines = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            lines.append(path.read_bytes())
+    return [line for line in lines if str(folder).encode() in line]
+
+
 def test_a_cage_that_is_ended_while_it_is_made_leaves_no_process(tmp_path: Path) -> None:
     for delay in range(10):
         worker = BubblewrapCage(scratch_root=tmp_path).start(PROBE)
         time.sleep(delay / 1000)
         worker.close()
-    time.sleep(0.5)
-    lines = []
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        with contextlib.suppress(OSError):
-            lines.append(path.read_bytes())
-    assert not [line for line in lines if str(tmp_path).encode() in line]
+    wait_until(lambda: not _processes_in(tmp_path))
 
 
 def test_an_uncaged_worker_is_announced_every_time(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
