@@ -296,7 +296,13 @@ def test_a_result_beyond_its_limit_is_refused(caged: Cage) -> None:
 def test_a_worker_dies_with_the_thread_that_is_the_node_and_not_with_a_request(caged: Cage) -> None:
     workers: list[Any] = []
     spec = CageSpec(entry="caged_attacks:attack", limits=LIMITS, code=(HERE / "caged",))
-    request = threading.Thread(target=lambda: workers.append(caged.start(spec)))
+
+    def ask() -> None:
+        workers.append(caged.start(spec))
+        # Only a process that runs has bound its life to whoever started it.
+        workers[0].wait_ready()
+
+    request = threading.Thread(target=ask)
     request.start()
     request.join()
     # The kernel kills what is bound to a thread when that thread is gone, which is a little after it was joined.

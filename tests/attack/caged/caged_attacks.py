@@ -20,7 +20,7 @@ from sandbox.isolation.frames import Frame, FrameKind
 from sandbox.isolation.worker import Control
 
 SEEN_S = 2
-"""How long what is forbidden stays, for whoever watches to see; then it ends well, so that a watch that is off is found."""
+"""How long what is forbidden stays for a watch to see; it ends well then, so that a watch that is off shows."""
 
 
 def attack(job: Frame, control: Control, scratch: str) -> Frame:
