@@ -29,8 +29,8 @@ from yingbi.errors import (
     TamperDetectedError,
     UnavailableError,
 )
+from yingbi.key_files import read_secret
 from yingbi.receipts import HASH_BYTES, MAX_TREE_SIZE, Checkpoint
-from yingbi.secret_files import read_secret
 from yingbi.transport import is_loopback
 
 _recursion_limit = sys.getrecursionlimit()

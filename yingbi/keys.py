@@ -1,25 +1,16 @@
 """Ed25519 keys (RFC 8032) as JWK (RFC 8037), named by RFC 7638 thumbprints, kept in files only their owner reads."""
 
-import base64
-import binascii
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
-from cryptography.hazmat.primitives.serialization import (
-    BestAvailableEncryption,
-    Encoding,
-    NoEncryption,
-    PrivateFormat,
-    load_pem_private_key,
-)
 
 from yingbi.canonical import canonical_bytes
 from yingbi.errors import ErrorCode, InvalidRequestError
-from yingbi.secret_files import read_secret, write_secret
+from yingbi.key_files import decode_base64url, encode_base64url, encode_private, load_private, write_secret
 
 __all__ = ["KEY_BYTES", "SigningKey", "VerifyKey", "load_signing_key", "save_signing_key"]
 
@@ -52,16 +43,16 @@ class VerifyKey:
             raise _malformed("expected a JWK with exactly `crv`, `kty` and `x`")
         if jwk["kty"] != "OKP" or jwk["crv"] != "Ed25519" or not isinstance(jwk["x"], str):
             raise _malformed("expected a JWK of kty `OKP` and crv `Ed25519`")
-        return cls(_decode_base64url(jwk["x"]))
+        return cls(decode_base64url(jwk["x"]))
 
     def to_jwk(self) -> dict[str, str]:
         """Return the RFC 8037 JWK."""
-        return {"crv": "Ed25519", "kty": "OKP", "x": _encode_base64url(self.raw)}
+        return {"crv": "Ed25519", "kty": "OKP", "x": encode_base64url(self.raw)}
 
     @property
     def thumbprint(self) -> str:
         """Return the RFC 7638 SHA-256 thumbprint, base64url, 43 characters."""
-        return _encode_base64url(hashlib.sha256(canonical_bytes(self.to_jwk())).digest())
+        return encode_base64url(hashlib.sha256(canonical_bytes(self.to_jwk())).digest())
 
     def is_valid(self, signature: bytes, message: bytes) -> bool:
         """Tell whether `signature` is this key's over `message` (RFC 8032 §5.1.7)."""
@@ -99,10 +90,7 @@ class SigningKey:
 
     def to_pem(self, *, passphrase: bytes | None = None) -> bytes:
         """Return PKCS #8 PEM, encrypted when a passphrase is given; an empty passphrase is refused."""
-        if passphrase == b"":
-            raise _malformed("expected a passphrase that is not empty")
-        encryption = NoEncryption() if passphrase is None else BestAvailableEncryption(passphrase)
-        return self._key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, encryption)
+        return encode_private(self._key, passphrase)
 
     def __repr__(self) -> str:
         return f"SigningKey({self.public.thumbprint})"
@@ -128,11 +116,7 @@ def load_signing_key(path: Path, *, passphrase: bytes | None = None) -> SigningK
         RefusedError: others can read the file.
         InvalidRequestError: no such file, not an Ed25519 key, or the passphrase does not fit.
     """
-    data = read_secret(path)
-    try:
-        key = load_pem_private_key(data, passphrase)
-    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
-        raise _malformed(f"key file `{path.name}` is not PEM, or its passphrase does not fit") from error
+    key = load_private(path, passphrase)
     if not isinstance(key, Ed25519PrivateKey):
         raise _malformed(f"key file `{path.name}` does not hold an Ed25519 key")
     return SigningKey(key)
@@ -140,17 +124,3 @@ def load_signing_key(path: Path, *, passphrase: bytes | None = None) -> SigningK
 
 def _malformed(message: str) -> InvalidRequestError:
     return InvalidRequestError(ErrorCode.KEY_MALFORMED, message)
-
-
-def _encode_base64url(data: bytes) -> str:
-    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
-
-
-def _decode_base64url(text: str) -> bytes:
-    try:
-        data = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
-    except (binascii.Error, ValueError) as error:
-        raise _malformed("expected base64url without padding") from error
-    if _encode_base64url(data) != text:
-        raise _malformed("expected canonical base64url")
-    return data

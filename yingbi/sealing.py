@@ -5,26 +5,17 @@ belongs to (its job, its recipient) is the `info` of the key schedule: sealed fo
 Base mode says nothing about the sender; who released a result is said by a statement over the ciphertext's digest.
 """
 
-import base64
-import binascii
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from cryptography.exceptions import InvalidTag, UnsupportedAlgorithm
+from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 from cryptography.hazmat.primitives.hpke import AEAD, KDF, KEM, Suite
-from cryptography.hazmat.primitives.serialization import (
-    BestAvailableEncryption,
-    Encoding,
-    NoEncryption,
-    PrivateFormat,
-    load_pem_private_key,
-)
 
 from yingbi.canonical import JsonValue, canonical_bytes
 from yingbi.errors import ErrorCode, InvalidRequestError, VerificationError
-from yingbi.secret_files import read_secret, write_secret
+from yingbi.key_files import decode_base64url, encode_base64url, encode_private, load_private, write_secret
 
 __all__ = ["OVERHEAD_BYTES", "ResultKey", "load_result_key", "save_result_key", "seal"]
 
@@ -43,7 +34,7 @@ class ResultKey:
 
     def __init__(self, key: X25519PrivateKey) -> None:
         self._key = key
-        self.public = base64.urlsafe_b64encode(key.public_key().public_bytes_raw()).rstrip(b"=").decode()
+        self.public = encode_base64url(key.public_key().public_bytes_raw())
 
     @classmethod
     def generate(cls) -> "ResultKey":
@@ -68,10 +59,7 @@ class ResultKey:
 
     def to_pem(self, *, passphrase: bytes | None = None) -> bytes:
         """Return PKCS #8 PEM, encrypted when a passphrase is given; an empty passphrase is refused."""
-        if passphrase == b"":
-            raise _malformed("expected a passphrase that is not empty")
-        encryption = NoEncryption() if passphrase is None else BestAvailableEncryption(passphrase)
-        return self._key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, encryption)
+        return encode_private(self._key, passphrase)
 
     def __repr__(self) -> str:
         return f"ResultKey({self.public})"
@@ -86,7 +74,10 @@ def seal(plaintext: bytes, recipient: str, context: Mapping[str, JsonValue]) -> 
     Raises:
         InvalidRequestError: not a key, or one to which nothing can be kept secret.
     """
-    public = X25519PublicKey.from_public_bytes(_public_bytes(recipient))
+    raw = decode_base64url(recipient)
+    if len(raw) != _KEY_BYTES:
+        raise _malformed(f"expected an X25519 public key of {_KEY_BYTES} bytes")
+    public = X25519PublicKey.from_public_bytes(raw)
     try:
         return _SUITE.encrypt(plaintext, public, info=_info(context))
     except ValueError:
@@ -111,11 +102,7 @@ def load_result_key(path: Path, *, passphrase: bytes | None = None) -> ResultKey
         RefusedError: others can read the file.
         InvalidRequestError: no such file, not an X25519 key, or the passphrase does not fit.
     """
-    data = read_secret(path)
-    try:
-        key = load_pem_private_key(data, passphrase)
-    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
-        raise _malformed(f"key file `{path.name}` is not PEM, or its passphrase does not fit") from error
+    key = load_private(path, passphrase)
     if not isinstance(key, X25519PrivateKey):
         raise _malformed(f"key file `{path.name}` does not hold an X25519 key")
     return ResultKey(key)
@@ -123,16 +110,6 @@ def load_result_key(path: Path, *, passphrase: bytes | None = None) -> ResultKey
 
 def _info(context: Mapping[str, JsonValue]) -> bytes:
     return _LABEL + canonical_bytes(dict(context))
-
-
-def _public_bytes(text: str) -> bytes:
-    try:
-        data = base64.b64decode(text + "=", altchars=b"-_", validate=True)
-    except (binascii.Error, ValueError) as error:
-        raise _malformed("expected an X25519 public key in base64url") from error
-    if len(data) != _KEY_BYTES or base64.urlsafe_b64encode(data).rstrip(b"=").decode() != text:
-        raise _malformed("expected an X25519 public key of 32 bytes in canonical base64url")
-    return data
 
 
 def _malformed(message: str) -> InvalidRequestError:
