@@ -2,8 +2,13 @@
 
 `--die-with-parent` is bound to the *thread* that started the process (prctl(2), PR_SET_PDEATHSIG): a worker that a
 request's thread started would die with that thread.
+
+A program that makes namespaces can be killed, by that same option, at a moment when its child is not bound to anybody
+yet, and the child then waits for ever: what still runs when this process ends is killed as a group, and what a killed
+process leaves is found by `sandbox.isolation.leftovers`.
 """
 
+import atexit
 import contextlib
 import os
 import queue
@@ -25,6 +30,7 @@ _Start = tuple[Sequence[str], tuple[int, ...], dict[str, str], "Future[subproces
 _starts: "queue.SimpleQueue[_Start]" = queue.SimpleQueue()
 _lock: Final = threading.Lock()
 _launcher: list[tuple[int, threading.Thread]] = []
+_started: list[subprocess.Popen[bytes]] = []
 
 
 def launch(
@@ -67,8 +73,22 @@ def code_folders() -> tuple[Path, ...]:
 
 def _end(done: "Future[subprocess.Popen[bytes]]") -> None:
     if done.exception() is None:
-        with done.result() as process, contextlib.suppress(ProcessLookupError):
+        with done.result() as process:
+            _kill(process)
+
+
+def _kill(process: "subprocess.Popen[bytes]") -> None:
+    # Only while it has not been waited for: afterwards the number could be another's.
+    if process.poll() is None:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(process.pid, signal.SIGKILL)
+
+
+def _end_all() -> None:
+    """Kill what still runs, group by group. An interrupt between a start and its owner's first line leaves one."""
+    if _launcher and _launcher[0][0] == os.getpid():
+        for process in _started:
+            _kill(process)
 
 
 def _ensure_launcher() -> None:
@@ -77,6 +97,7 @@ def _ensure_launcher() -> None:
         if not _launcher or _launcher[0][0] != os.getpid():
             thread = threading.Thread(target=_serve, name="cage-launcher", daemon=True)
             _launcher[:] = [(os.getpid(), thread)]
+            _started.clear()
             thread.start()
 
 
@@ -84,7 +105,9 @@ def _serve() -> None:
     while True:
         command, pass_fds, environment, done = _starts.get()
         try:
-            done.set_result(_popen(command, pass_fds, environment))
+            process = _popen(command, pass_fds, environment)
+            _started[:] = [*(one for one in _started if one.returncode is None), process]
+            done.set_result(process)
         except OSError as error:
             done.set_exception(error)
 
@@ -101,3 +124,6 @@ def _popen(command: Sequence[str], pass_fds: tuple[int, ...], environment: dict[
         start_new_session=True,
         bufsize=0,
     )
+
+
+atexit.register(_end_all)

@@ -26,6 +26,7 @@ from sandbox.engine_duckdb.registry import UnitRegistry
 from sandbox.isolation.bubblewrap import BubblewrapCage
 from sandbox.isolation.cage import Cage
 from sandbox.isolation.check import require_cage
+from sandbox.isolation.leftovers import end_leftovers
 from sandbox.isolation.limits import Limits
 from sandbox.isolation.uncaged import UncagedForDevelopment
 from sandbox.migrations import is_current, upgrade
@@ -143,7 +144,8 @@ class NodeHome:
         return cage
 
     def clear_scratch(self) -> None:
-        """Remove what dead computations left behind; nothing may be running."""
+        """Remove what dead computations left behind, processes and files; nothing may be running."""
+        end_leftovers(self.scratch)
         for left in self.scratch.iterdir():
             shutil.rmtree(left, ignore_errors=True)
 

@@ -4,10 +4,14 @@ import signal
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import pytest
 
 from sandbox.isolation import launch as launching
+from tests.lib.waiting import wait_until
+
+ROOT = Path(__file__).resolve().parents[4]
 
 
 def test_an_interrupt_while_a_process_is_being_started_ends_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -30,3 +34,17 @@ def test_an_interrupt_while_a_process_is_being_started_ends_it(monkeypatch: pyte
     with launching.launch([sys.executable, "-c", ""], pass_fds=(), environment={}) as second:
         assert second.wait(20) == 0
     assert started[0].wait(20) == -signal.SIGKILL
+
+
+def test_what_still_runs_when_the_process_ends_is_ended_with_all_that_it_started(tmp_path: Path) -> None:
+    """Also a child that nothing binds to anybody: what bubblewrap's is for an instant."""
+    child = tmp_path / "child"
+    code = f"""
+import pathlib, time
+from sandbox.isolation.launch import launch
+launch(["/bin/sh", "-c", "sleep 600 & echo $! > {child}; wait"], pass_fds=(), environment={{"PATH": "/usr/bin:/bin"}})
+while not (pathlib.Path({str(child)!r}).exists() and pathlib.Path({str(child)!r}).read_text()):
+    time.sleep(0.01)
+"""
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, timeout=60)
+    wait_until(lambda: not Path(f"/proc/{child.read_text().strip()}/cmdline").exists())
