@@ -51,6 +51,7 @@ class ErrorCode(StrEnum):
     STATEMENT_MALFORMED = "statement-malformed"
     STATEMENT_IDENTIFYING = "statement-identifying"
     STATEMENT_UNVERIFIED = "statement-unverified"
+    STATEMENT_REFUSED = "statement-refused"
     KEY_MALFORMED = "key-malformed"
     KEY_EXPOSED = "key-exposed"
     KEY_EXISTS = "key-exists"
@@ -95,6 +96,7 @@ class ErrorCode(StrEnum):
     JOB_REFUSED = "job-refused"
     AGREEMENT_MALFORMED = "agreement-malformed"
     AGREEMENT_INVALID = "agreement-invalid"
+    TERMS_NOT_FOUND = "terms-not-found"
     TRANSITION_REFUSED = "transition-refused"
     DUTIES_NOT_SEPARATED = "duties-not-separated"
     CATALOGUE_INVALID = "catalogue-invalid"
@@ -141,6 +143,7 @@ CATALOGUE: Final[dict[ErrorCode, ErrorSpec]] = {
     ErrorCode.STATEMENT_MALFORMED: _spec(422, "statement has a wrong form", ExitCode.DATA),
     ErrorCode.STATEMENT_IDENTIFYING: _spec(422, "statement carries an identifying value in clear", ExitCode.DATA),
     ErrorCode.STATEMENT_UNVERIFIED: _spec(400, "statement signature does not verify", ExitCode.INVALID),
+    ErrorCode.STATEMENT_REFUSED: _spec(403, "statement has no effect", ExitCode.REFUSED),
     ErrorCode.KEY_MALFORMED: _spec(422, "key cannot be read", ExitCode.DATA),
     ErrorCode.KEY_EXPOSED: _spec(403, "private key file can be read by others", ExitCode.REFUSED),
     ErrorCode.KEY_EXISTS: _spec(409, "key file exists", ExitCode.CONFLICT),
@@ -185,6 +188,7 @@ CATALOGUE: Final[dict[ErrorCode, ErrorSpec]] = {
     ErrorCode.JOB_REFUSED: _spec(403, "job is refused", ExitCode.REFUSED),
     ErrorCode.AGREEMENT_MALFORMED: _spec(422, "agreement cannot be read", ExitCode.DATA),
     ErrorCode.AGREEMENT_INVALID: _spec(422, "agreement contradicts the catalogue or itself", ExitCode.DATA),
+    ErrorCode.TERMS_NOT_FOUND: _spec(404, "text of an agreement is not here", ExitCode.NOT_FOUND),
     ErrorCode.TRANSITION_REFUSED: _spec(409, "not possible in the present state", ExitCode.CONFLICT),
     ErrorCode.DUTIES_NOT_SEPARATED: _spec(403, "duties must be in different hands", ExitCode.REFUSED),
     ErrorCode.CATALOGUE_INVALID: _spec(422, "catalogue entry is wrong", ExitCode.DATA),

@@ -1,5 +1,6 @@
 """Identifiers: opaque, sortable by nothing, saying nothing about anybody."""
 
+import hashlib
 import re
 import secrets
 from collections.abc import Callable
@@ -13,6 +14,7 @@ __all__ = [
     "MAX_ID",
     "PARTY_KINDS",
     "PARTY_PATTERN",
+    "dataset_id",
     "new_id",
     "new_nonce",
     "parse_party",
@@ -20,6 +22,7 @@ __all__ = [
 
 # Crockford's base 32, lower case: no i, l, o, u.
 _ALPHABET: Final = "0123456789abcdefghjkmnpqrstvwxyz"
+_LETTERS: Final = "abcdefghijklmnopqrstuvwxyz"
 _RANDOM_BITS: Final = 130
 
 PARTY_KINDS: Final = ("bureau", "unit", "partner", "node", "log", "witness", "auditor", "subject", "person")
@@ -33,6 +36,12 @@ def new_id(kind: str, *, random_bits: Callable[[int], int] = secrets.randbits) -
     """Return `kind-` and 26 characters that hold 130 random bits."""
     bits = random_bits(_RANDOM_BITS)
     return f"{kind}-" + "".join(_ALPHABET[bits >> shift & 31] for shift in range(0, _RANDOM_BITS, 5))
+
+
+def dataset_id(name: str) -> str:
+    """Return the id under which the log knows a data set: `ds-` and 26 letters of the SHA-256 of its catalogue name."""
+    value = int.from_bytes(hashlib.sha256(name.encode()).digest())
+    return "ds-" + "".join(_LETTERS[value // len(_LETTERS) ** place % len(_LETTERS)] for place in range(26))
 
 
 def new_nonce() -> str:

@@ -1,0 +1,240 @@
+"""Agreements in their lives, with the text that their digests name (`policies.approvals` holds the table)."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Final
+
+from policies import approvals
+from policies.approvals import Approval, Life, State, Step
+from policies.model import Agreement, terms_digest
+from policies.standing.participants import ParticipantRegister
+from policies.standing.people import PeopleRegister
+from policies.standing.refusals import (
+    MissingSignaturesError,
+    Rule,
+    StatementRefusedError,
+    UnknownTermsError,
+    conflict,
+)
+from policies.standing.said import Effect, Rules, Said
+from yingbi.clock import format_time
+from yingbi.errors import ConflictError, RefusedError
+from yingbi.events import EntryType
+from yingbi.events.agreements import (
+    AgreementActivated,
+    AgreementCountered,
+    AgreementExpired,
+    AgreementProposed,
+    AgreementResumed,
+    AgreementRevoked,
+    AgreementSigned,
+    AgreementSuperseded,
+    AgreementSuspended,
+)
+from yingbi.events.fields import Duty, RunningJobs
+
+__all__ = ["AgreementRegister", "AgreementStanding", "FindTerms"]
+
+FindTerms = Callable[[str], Agreement | None]
+
+_STOPPERS: Final = (Duty.BUREAU_APPROVER, Duty.SECURITY_ADMIN)
+_RESUMERS: Final = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgreementStanding:
+    """An agreement: where it is in its life, and what becomes of running jobs where it has been stopped."""
+
+    id: str
+    life: Life
+    running_jobs: RunningJobs | None = None
+
+    @property
+    def terms(self) -> str:
+        """Return the digest of its present terms."""
+        return self.life.terms
+
+    @property
+    def agreement(self) -> Agreement:
+        """Return its present terms."""
+        return self.life.agreement
+
+    def is_active(self, at: str) -> bool:
+        """Tell whether jobs may rely on it at a time."""
+        period = self.agreement.valid
+        return self.life.state is State.ACTIVE and format_time(period.starts_at) <= at <= format_time(period.ends_at)
+
+
+class AgreementRegister:
+    """All agreements that were ever proposed."""
+
+    def __init__(
+        self, *, bureau: str, people: PeopleRegister, participants: ParticipantRegister, find_terms: FindTerms
+    ) -> None:
+        self._bureau = bureau
+        self._people = people
+        self._participants = participants
+        self._find_terms = find_terms
+        self._all: dict[str, AgreementStanding] = {}
+
+    def rules(self) -> Rules:
+        """Return what judges the entries about agreements."""
+        return {
+            EntryType.AGREEMENT_PROPOSED: self._propose,
+            EntryType.AGREEMENT_COUNTERED: self._counter,
+            EntryType.AGREEMENT_SIGNED: self._sign,
+            EntryType.AGREEMENT_ACTIVATED: self._activate,
+            EntryType.AGREEMENT_SUSPENDED: self._suspend,
+            EntryType.AGREEMENT_RESUMED: self._resume,
+            EntryType.AGREEMENT_REVOKED: self._revoke,
+            EntryType.AGREEMENT_SUPERSEDED: self._supersede,
+            EntryType.AGREEMENT_EXPIRED: self._expire,
+        }
+
+    def get(self, agreement: str) -> AgreementStanding | None:
+        """Return an agreement, or nothing."""
+        return self._all.get(agreement)
+
+    def items(self) -> Iterator[AgreementStanding]:
+        """Yield all agreements, in the order they were proposed."""
+        yield from list(self._all.values())
+
+    def active(self, *, at: str) -> tuple[AgreementStanding, ...]:
+        """Return those that jobs may rely on at a time."""
+        return tuple(one for one in self._all.values() if one.is_active(at))
+
+    def _propose(self, said: Said) -> Effect:
+        body: AgreementProposed = said.body
+        terms = self._terms(body.terms)
+        told = (body.version, body.assigner, body.assignee, body.intermediary, body.purpose, body.legal_basis)
+        meant = (terms.version, terms.assigner, terms.assignee, terms.intermediary, terms.purpose)
+        if told != (*meant, terms.legal_basis.kind) or terms.id != said.about:
+            raise StatementRefusedError(Rule.TERMS, "the proposal says something else than its terms")
+        _check_period(terms, body.valid_from, body.valid_until)
+        if said.about in self._all:
+            raise StatementRefusedError(Rule.STATE, "an agreement of this id was proposed already")
+        self._check_proposer(terms, said.issuer)
+        life = _try(approvals.propose, approvals.begin(terms), said.issuer)
+        return self._put(AgreementStanding(id=said.about, life=life))
+
+    def _counter(self, said: Said) -> Effect:
+        body: AgreementCountered = said.body
+        found = self._there(said.about, body.previous_terms)
+        terms = self._terms(body.terms)
+        if (terms.id, terms.version) != (said.about, body.version):
+            raise StatementRefusedError(Rule.TERMS, "the statement says something else than its terms")
+        self._check_proposer(terms, said.issuer)
+        return self._put(replace(found, life=_try(approvals.counter, found.life, terms, said.issuer)))
+
+    def _sign(self, said: Said) -> Effect:
+        body: AgreementSigned = said.body
+        found = self._there(said.about, body.terms)
+        employer = self._people.employer(said.issuer)
+        if not said.issuer.startswith("person:") or employer is None:
+            raise StatementRefusedError(Rule.SIGNER, "agreements are signed by people")
+        held = self._people.duties(said.issuer, at=said.at)
+        approval = Approval(terms=body.terms, person=said.issuer, employer=employer, duty=body.duty, held=held)
+        return self._put(replace(found, life=_try(approvals.approve, found.life, approval)))
+
+    def _activate(self, said: Said) -> Effect:
+        body: AgreementActivated = said.body
+        self._check_bureau(said)
+        found = self._there(said.about, body.terms)
+        _check_period(found.agreement, body.valid_from, body.valid_until)
+        parties = (found.agreement.assigner, found.agreement.assignee, found.agreement.intermediary)
+        if not all(party is None or self._participants.is_admitted(party, at=said.at) for party in parties):
+            raise StatementRefusedError(Rule.PARTICIPANT, "expected parties that are admitted")
+        return self._step(found, Step.ACTIVATE)
+
+    def _suspend(self, said: Said) -> Effect:
+        body: AgreementSuspended = said.body
+        found = self._there(said.about, body.terms)
+        self._check_stopper(found, said)
+        return self._step(found, Step.SUSPEND, body.running_jobs)
+
+    def _resume(self, said: Said) -> Effect:
+        body: AgreementResumed = said.body
+        found = self._there(said.about, body.terms)
+        self._check_stopper(found, said)
+        if len(self._stoppers(found, said)) < _RESUMERS:
+            raise MissingSignaturesError((Duty.BUREAU_APPROVER.value,))
+        return self._step(found, Step.RESUME)
+
+    def _revoke(self, said: Said) -> Effect:
+        body: AgreementRevoked = said.body
+        found = self._there(said.about, body.terms)
+        if found.agreement.assignee not in said.signers.owners:
+            self._check_stopper(found, said)
+        return self._step(found, Step.REVOKE, body.running_jobs)
+
+    def _supersede(self, said: Said) -> Effect:
+        body: AgreementSuperseded = said.body
+        self._check_bureau(said)
+        found = self._there(said.about, body.terms)
+        successor = self._all.get(body.successor)
+        if successor is None or successor.terms != body.successor_terms or not successor.is_active(said.at):
+            raise StatementRefusedError(Rule.STATE, "expected a successor that is active on these terms")
+        return self._step(found, Step.SUPERSEDE, body.running_jobs)
+
+    def _expire(self, said: Said) -> Effect:
+        body: AgreementExpired = said.body
+        self._check_bureau(said)
+        found = self._there(said.about, body.terms)
+        if said.at <= format_time(found.agreement.valid.ends_at):
+            raise StatementRefusedError(Rule.TIME, "the agreement's time is not over")
+        return self._step(found, Step.EXPIRE, found.agreement.on_revocation)
+
+    def _step(self, found: AgreementStanding, step: Step, running_jobs: RunningJobs | None = None) -> Effect:
+        life = _try(approvals.take, found.life, step)
+        return self._put(replace(found, life=life, running_jobs=running_jobs))
+
+    def _put(self, standing: AgreementStanding) -> Effect:
+        return lambda _: self._all.update({standing.id: standing})
+
+    def _terms(self, digest: str) -> Agreement:
+        found = self._find_terms(digest)
+        if found is None:
+            raise UnknownTermsError(digest)
+        if terms_digest(found) != digest:
+            raise StatementRefusedError(Rule.TERMS, "the text is not that of the digest")
+        return found
+
+    def _there(self, agreement: str, terms: str) -> AgreementStanding:
+        found = self._all.get(agreement)
+        if found is None or found.terms != terms:
+            raise StatementRefusedError(Rule.TERMS, "expected an agreement that was proposed, in its present terms")
+        return found
+
+    def _check_proposer(self, terms: Agreement, issuer: str) -> None:
+        employer = self._people.employer(issuer) if issuer.startswith("person:") else None
+        if employer is None:
+            raise StatementRefusedError(Rule.SIGNER, "agreements are proposed and changed by people")
+        if employer not in (terms.assigner, terms.assignee) and not employer.startswith("bureau:"):
+            raise StatementRefusedError(Rule.SIGNER, "expected somebody of the bureau or of one of both sides")
+
+    def _check_bureau(self, said: Said) -> None:
+        if self._bureau not in said.signers.owners:
+            raise StatementRefusedError(Rule.SIGNER, "expected the bureau")
+
+    def _check_stopper(self, found: AgreementStanding, said: Said) -> None:
+        if not self._stoppers(found, said):
+            raise StatementRefusedError(Rule.DUTY, "nobody signed who may stop the agreement or let it go on")
+
+    def _stoppers(self, found: AgreementStanding, said: Said) -> set[str]:
+        able = set(self._people.with_duty(said.signers, *_STOPPERS, at=said.at))
+        officers = self._people.with_duty(said.signers, Duty.UNIT_CDO, at=said.at)
+        return able | {one for one in officers if self._people.employer(one) == found.agreement.assigner}
+
+
+def _check_period(terms: Agreement, valid_from: str, valid_until: str) -> None:
+    if (valid_from, valid_until) != (format_time(terms.valid.starts_at), format_time(terms.valid.ends_at)):
+        raise StatementRefusedError(Rule.TERMS, "the statement names another period than its terms")
+
+
+def _try(step: Callable[..., Life], *arguments: object) -> Life:
+    try:
+        return step(*arguments)
+    except ConflictError as error:
+        raise conflict(error) from None
+    except RefusedError as error:
+        raise StatementRefusedError(Rule.SEPARATION, error.message, hint=error.hint) from None
