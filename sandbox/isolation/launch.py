@@ -42,8 +42,8 @@ def launch(
     """
     _ensure_launcher()
     done: Future[subprocess.Popen[bytes]] = Future()
-    _starts.put((command, pass_fds, environment, done))
     try:
+        _starts.put((command, pass_fds, environment, done))
         return done.result()
     except BaseException:
         done.add_done_callback(_end)
@@ -108,7 +108,7 @@ def _serve() -> None:
             process = _popen(command, pass_fds, environment)
             _started[:] = [*(one for one in _started if one.returncode is None), process]
             done.set_result(process)
-        except OSError as error:
+        except BaseException as error:
             done.set_exception(error)
 
 

@@ -76,7 +76,7 @@ class Realm:
         on_behalf_of: str | None = None,
     ) -> Statement:
         """Return a statement by its first signer, or by another issuer."""
-        payload = {
+        payload: dict[str, object] = {
             "type": kind,
             "id": about,
             "issuer": issuer or signers[0],
@@ -241,9 +241,9 @@ class Realm:
         """Give a job to the node."""
         self.say("job.leased", job, {"node": NODE, "attempt": attempt, "expires_at": self.later(minutes=5)}, BUREAU)
 
-    def started(self, agreed: Agreement, /, attempt: int = 1, **changes: object) -> dict[str, object]:
+    def started(self, agreed: Agreement, /, **changes: object) -> dict[str, object]:
         """Return the body with which a node starts."""
-        body = {"attempt": attempt, "datasets": [{"dataset": DATASET, "version": 1}], "terms": terms_digest(agreed)}
+        body = {"attempt": 1, "datasets": [{"dataset": DATASET, "version": 1}], "terms": terms_digest(agreed)}
         return {**body, "software": DIGEST, "log_size": 1, "log_root": DIGEST, **changes}
 
     def charge(self, job: str, kind: str = "reserved", **more: object) -> Statement:

@@ -140,10 +140,10 @@ def test_an_officer_of_another_unit_reviews_nothing(realm: Realm, terms: Agreeme
 def stop(what: str) -> Callable[[Realm, Agreement], None]:
     def act(realm: Realm, terms: Agreement) -> None:
         digest = terms_digest(terms)
-        suspension = {"reason": "incident", "until": None, "note": None}
+        suspension: dict[str, object] = {"reason": "incident", "until": None, "note": None}
         match what:
             case "agreement":
-                body = {"terms": digest, "running_jobs": "stop", **suspension}
+                body: dict[str, object] = {"terms": digest, "running_jobs": "stop", **suspension}
                 realm.say("agreement.suspended", terms.id, body, "person:sec")
             case "partner":
                 realm.say("participant.suspended", "participant-1", {"party": PARTNER, **suspension}, "person:sec")
