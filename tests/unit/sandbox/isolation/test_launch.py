@@ -19,17 +19,24 @@ def test_an_interrupt_while_a_process_is_being_started_ends_it(monkeypatch: pyte
     is_interrupted = threading.Event()
     really = launching._popen
 
+    def interrupt(*_: object) -> None:
+        if not is_interrupted.is_set():
+            is_interrupted.set()
+            raise KeyboardInterrupt
+
     def slowly(*arguments: object) -> subprocess.Popen[bytes]:
-        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
-        assert is_interrupted.wait(20)
+        # One signal can come just before the wait begins, and is then seen only when the wait ends.
+        while not is_interrupted.wait(0.01):
+            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
         started.append(really(*arguments))  # type: ignore[arg-type]
         return started[0]
 
+    before = signal.signal(signal.SIGINT, interrupt)
     monkeypatch.setattr(launching, "_popen", slowly)
     with pytest.raises(KeyboardInterrupt):
         launching.launch([sys.executable, "-c", "import time; time.sleep(600)"], pass_fds=(), environment={})
     monkeypatch.undo()
-    is_interrupted.set()
+    signal.signal(signal.SIGINT, before)
     # The launcher serves one after the other: when this has started, the first has.
     with launching.launch([sys.executable, "-c", ""], pass_fds=(), environment={}) as second:
         assert second.wait(20) == 0
@@ -48,3 +55,15 @@ while not (pathlib.Path({str(child)!r}).exists() and pathlib.Path({str(child)!r}
 """
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, timeout=60)
     wait_until(lambda: not Path(f"/proc/{child.read_text().strip()}/cmdline").exists())
+
+
+def test_a_start_that_fails_in_any_way_is_told_and_the_next_one_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    def failing(*_: object) -> subprocess.Popen[bytes]:
+        raise AssertionError("something unforeseen")
+
+    monkeypatch.setattr(launching, "_popen", failing)
+    with pytest.raises(AssertionError, match="unforeseen"):
+        launching.launch([sys.executable], pass_fds=(), environment={})
+    monkeypatch.undo()
+    with launching.launch([sys.executable, "-c", ""], pass_fds=(), environment={}) as process:
+        assert process.wait(20) == 0
