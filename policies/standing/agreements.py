@@ -77,6 +77,14 @@ class AgreementRegister:
         self._find_terms = find_terms
         self._all: dict[str, AgreementStanding] = {}
 
+    def fork(self, people: PeopleRegister, participants: ParticipantRegister) -> "AgreementRegister":
+        """Return a copy that changes by itself."""
+        copy = AgreementRegister(
+            bureau=self._bureau, people=people, participants=participants, find_terms=self._find_terms
+        )
+        copy._all = dict(self._all)
+        return copy
+
     def rules(self) -> Rules:
         """Return what judges the entries about agreements."""
         return {

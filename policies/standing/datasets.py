@@ -51,6 +51,12 @@ class DatasetRegister:
         self._people = people
         self._all: dict[str, DatasetStanding] = {}
 
+    def fork(self, keys: KeyRegister, people: PeopleRegister) -> "DatasetRegister":
+        """Return a copy that changes by itself."""
+        copy = DatasetRegister(keys, people)
+        copy._all = dict(self._all)
+        return copy
+
     def rules(self) -> Rules:
         """Return what judges the entries about data sets."""
         return {

@@ -30,6 +30,14 @@ class FreezeRegister:
         self._agreements = agreements
         self._frozen: set[str] = set()
 
+    def fork(
+        self, keys: KeyRegister, people: PeopleRegister, datasets: DatasetRegister, agreements: AgreementRegister
+    ) -> "FreezeRegister":
+        """Return a copy that changes by itself."""
+        copy = FreezeRegister(keys, people, datasets, agreements)
+        copy._frozen = set(self._frozen)
+        return copy
+
     def rules(self) -> Rules:
         """Return what judges freezes and their ends."""
         return {EntryType.ACCESS_FROZEN: self._freeze, EntryType.ACCESS_UNFROZEN: self._unfreeze}

@@ -128,6 +128,27 @@ class JobRegister:
         found = {None if (one := self._datasets.get(item.dataset)) is None else one.node for item in datasets}
         return found.pop() if len(found) == 1 else None
 
+    def fork(
+        self,
+        *,
+        people: PeopleRegister,
+        participants: ParticipantRegister,
+        datasets: DatasetRegister,
+        agreements: AgreementRegister,
+        freezes: FreezeRegister,
+    ) -> "JobRegister":
+        """Return a copy that changes by itself."""
+        copy = JobRegister(
+            bureau=self._bureau,
+            people=people,
+            participants=participants,
+            datasets=datasets,
+            agreements=agreements,
+            freezes=freezes,
+        )
+        copy._all, copy._charged = dict(self._all), dict(self._charged)
+        return copy
+
     def rules(self) -> Rules:
         """Return what judges the entries about jobs, their outputs and what they are charged."""
         return {EntryType.JOB_SUBMITTED: self._submit} | dict.fromkeys(_AFTER_SUBMISSION, self._follow)

@@ -55,8 +55,15 @@ class KeyRegister:
         self._bureau = bureau
         self._roots = {key.thumbprint: Holder(key=key, owner=None) for key in roots}
         self._keys: dict[str, Holder] = {}
-        self._of: dict[str, list[str]] = {}
+        self._of: dict[str, tuple[str, ...]] = {}
         self._organisations: dict[str, str] = {}
+
+    def fork(self) -> "KeyRegister":
+        """Return a copy that changes by itself."""
+        copy = KeyRegister((), self._bureau)
+        copy._roots, copy._keys = dict(self._roots), dict(self._keys)
+        copy._of, copy._organisations = dict(self._of), dict(self._organisations)
+        return copy
 
     def find(self, keyid: str, *, at: str) -> Holder | None:
         """Return a registered key that is good at a time, or nothing; roots are not registered."""
@@ -195,7 +202,7 @@ class KeyRegister:
 
     def _add(self, holder: Holder, owner: str) -> None:
         self._keys[holder.key.thumbprint] = holder
-        self._of.setdefault(owner, []).append(holder.key.thumbprint)
+        self._of[owner] = (*self._of.get(owner, ()), holder.key.thumbprint)
 
     def _end(self, keyid: str) -> None:
         for keys in (self._keys, self._roots):

@@ -62,6 +62,12 @@ class ParticipantRegister:
         self._people = people
         self._all: dict[str, Participant] = {}
 
+    def fork(self, people: PeopleRegister) -> "ParticipantRegister":
+        """Return a copy that changes by itself."""
+        copy = ParticipantRegister(people)
+        copy._all = dict(self._all)
+        return copy
+
     def rules(self) -> Rules:
         """Return what judges the entries about participants."""
         return {

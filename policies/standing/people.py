@@ -1,5 +1,6 @@
 """People and their duties: who was given what, by whom, until when (docs/spec/standing.md, "Duties")."""
 
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Final
 
@@ -29,9 +30,15 @@ class PeopleRegister:
     def __init__(self, keys: KeyRegister, bureau: str) -> None:
         self._keys = keys
         self._bureau = bureau
-        self._duties: dict[str, dict[Duty, str | None]] = {}
+        self._duties: dict[str, Mapping[Duty, str | None]] = {}
         self._emergencies: dict[tuple[str, Duty], str] = {}
-        self._ceremony: set[Duty] = set()
+        self._ceremony: frozenset[Duty] = frozenset()
+
+    def fork(self, keys: KeyRegister) -> "PeopleRegister":
+        """Return a copy that changes by itself."""
+        copy = PeopleRegister(keys, self._bureau)
+        copy._duties, copy._emergencies, copy._ceremony = dict(self._duties), dict(self._emergencies), self._ceremony
+        return copy
 
     def rules(self) -> Rules:
         """Return what judges the entries about people."""
@@ -90,7 +97,7 @@ class PeopleRegister:
         return lambda _: self._granted(body, by_root=said.signers.has_root)
 
     def _granted(self, body: DutyGranted, *, by_root: bool) -> None:
-        self._duties.setdefault(body.holder, {})[body.duty] = body.valid_until
+        self._duties[body.holder] = {**self._duties.get(body.holder, {}), body.duty: body.valid_until}
         # INVARIANT: the ceremony makes each administrator once; afterwards a root gives no duty.
         self._ceremony |= {body.duty} if by_root else ADMINISTRATORS
 
@@ -100,7 +107,8 @@ class PeopleRegister:
             raise StatementRefusedError(Rule.STATE, "expected a duty that this person has")
         if body.holder not in said.signers.owners:
             self._grantor(body.duty, self.employer(body.holder) or self._bureau, said)
-        return lambda _: self._duties[body.holder].__delitem__(body.duty)
+        left = {duty: until for duty, until in self._duties[body.holder].items() if duty is not body.duty}
+        return lambda _: self._duties.update({body.holder: left})
 
     def _open(self, said: Said) -> Effect:
         body: AccessBreakGlassOpened = said.body

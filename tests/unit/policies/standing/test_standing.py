@@ -5,6 +5,7 @@ from datetime import timedelta
 
 import pytest
 
+from policies.model import terms_digest
 from policies.standing import (
     MAX_AHEAD,
     REPLAY_WINDOW,
@@ -14,13 +15,28 @@ from policies.standing import (
     StatementRefusedError,
     UnknownTermsError,
 )
-from tests.lib.realm import BUREAU, DIGEST, PARTNER, Realm
+from tests.lib.realm import BUREAU, DATASET, DIGEST, PARTNER, Realm
 from yingbi.clock import format_time, parse_time
 from yingbi.events import EntryType
+from yingbi.events.fields import Duty
 from yingbi.ids import new_id
 
 # Types that later parts of the product bring rules for; until then they have no effect, whoever signs.
 WITHOUT_RULE = ("certificate", "federation", "code", "challenge", "lease")
+
+
+def summary(standing: Standing, realm: Realm) -> tuple[object, ...]:
+    """Return all that a standing says, but for participants, which other tests look at."""
+    return (
+        standing.size,
+        list(standing.jobs.items()),
+        standing.jobs.charged("agr-tax-2026-01"),
+        list(standing.agreements.items()),
+        list(standing.datasets.items()),
+        standing.people.holders(at=realm.at),
+        standing.keys.of("partner:new", at=realm.at),
+        standing.frozen,
+    )
 
 
 def refusal(realm: Realm, statement: object, at: str | None = None) -> Rule:
@@ -108,18 +124,32 @@ def test_the_same_entries_make_the_same_standing(realm: Realm) -> None:
     again = Standing(bureau=BUREAU, roots=[realm.key("root").public], find_terms=lambda digest: realm.texts.get(digest))
     for index, statement in enumerate(realm.entries):
         again.take(statement, index=index, at=realm.at)
-    one, other = (
-        (
-            list(found.jobs.items()),
-            list(found.agreements.items()),
-            list(found.participants.items()),
-            list(found.datasets.items()),
-            found.people.holders(at=realm.at),
-            sorted(found.keys.members()),
-        )
-        for found in (realm.standing, again)
-    )
-    assert one == other
+    assert summary(realm.standing, realm) == summary(again, realm)
+
+
+def test_a_fork_goes_its_own_way_and_knows_what_the_first_knew(realm: Realm) -> None:
+    terms = realm.agree()
+    job = realm.submit()
+    first, realm.standing = realm.standing, realm.standing.fork()
+    before = summary(first, realm)
+    assert summary(realm.standing, realm) == before
+    realm.run(job, terms)
+    realm.register("partner:new")
+    realm.grant("person:cdo", Duty.OUTPUT_CHECKER, "unit:tax")
+    realm.say("dataset.withdrawn", DATASET, {"reason": "incident", "running_jobs": "stop", "note": None}, "person:cdo")
+    body = {"terms": terms_digest(terms), "reason": "request", "running_jobs": "finish", "note": None}
+    realm.say("agreement.revoked", terms.id, body, PARTNER)
+    freeze = {"target": PARTNER, "reason": "incident", "drill": False, "note": None}
+    realm.say("access.frozen", new_id("access"), freeze, "person:sec")
+    after = summary(realm.standing, realm)
+    assert summary(first, realm) == before
+    assert all(one != other for one, other in zip(before, after, strict=True))
+
+
+def test_a_fork_remembers_what_must_not_come_again(realm: Realm) -> None:
+    statement = realm.say("job.submitted", new_id("job"), realm.submitted(), PARTNER)
+    realm.standing = realm.standing.fork()
+    assert refusal(realm, statement) is Rule.REPLAY
 
 
 @pytest.mark.parametrize(
