@@ -1,0 +1,243 @@
+"""A hub that lies about a result: whatever it changes, nothing is returned."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.lib.sdk_hub import NODE, Job, SdkHub, fixed_key, make_table
+from yingbi.client import Client
+from yingbi.client import Job as ClientJob
+from yingbi.errors import ConflictError, ErrorCode, InvalidRequestError, SandboxError, VerificationError
+from yingbi.sealing import ResultKey
+from yingbi.verify import load_trust
+
+
+def released(hub: SdkHub, client: Client) -> tuple[ClientJob, Job]:
+    """Return a job with a result, as the client has it and as the hub does."""
+    job = client.dataset("tax/annual_filings").value_counts("street").submit().wait(progress=False)
+    return job, hub.jobs[job.id]
+
+
+def forge(hub: SdkHub, job: Job) -> None:
+    """Seal another result to the partner: everybody can."""
+    hub.answer = lambda plan: {**make_table(plan), "rows": [["A", "999"]]}
+    before = list(job.entries)
+    hub.release(job)
+    job.entries[:] = before
+
+
+def by_stranger(hub: SdkHub, job: Job) -> None:
+    """Have the forged result released by a key that nobody registered."""
+    job.entries.pop()
+    hub.release(job, signer=fixed_key("stranger"))
+
+
+def by_another_party(hub: SdkHub, job: Job) -> None:
+    """Have it released by a registered key that is not the node's."""
+    job.entries.pop()
+    hub.release(job, signer=fixed_key("bureau:futian"))
+
+
+def by_the_hub_as_a_node(hub: SdkHub, job: Job) -> None:
+    """Register a node's key without a root."""
+    key = fixed_key("node:made-up")
+    hub.register("node:made-up", signers=(key, fixed_key("bureau:futian")))
+    job.entries.pop()
+    hub.release(job, signer=key)
+
+
+def of_another_job(hub: SdkHub, job: Job) -> None:
+    """Show an entry that released the same bytes for another job."""
+    job.entries.pop()
+    hub.release(job, name="job-other")
+
+
+def not_recorded(hub: SdkHub, job: Job) -> None:
+    """Show no release at all."""
+    job.entries.pop()
+
+
+def not_submitted(hub: SdkHub, job: Job) -> None:
+    """Show no submission."""
+    job.entries.pop(0)
+
+
+def out_of_the_log(hub: SdkHub, job: Job) -> None:
+    """Change the entry after its receipt was made."""
+    evidence = hub.evidence
+
+    def changed(index: int) -> dict[str, Any]:
+        found = evidence(index)
+        return {**found, "entry": {**found["entry"], "time": "2026-11-21T08:00:59.000000Z"}}
+
+    hub.evidence = changed  # type: ignore[method-assign]
+
+
+def not_cosigned(hub: SdkHub, job: Job) -> None:
+    """Show a checkpoint that no witness has seen."""
+    hub.receipt = lambda index: hub.log.receipt(index).decode()  # type: ignore[method-assign]
+
+
+def altered(hub: SdkHub, job: Job) -> None:
+    """Change one bit of the sealed bytes."""
+    job.sealed = job.sealed[:-1] + bytes([job.sealed[-1] ^ 1])
+
+
+def no_entries(hub: SdkHub, job: Job) -> None:
+    """Send receipts of no form."""
+    hub.evidence = lambda index: {"index": "1", "entry": 0.5}  # type: ignore[method-assign]
+
+
+LIES = [
+    forge,
+    by_stranger,
+    by_another_party,
+    by_the_hub_as_a_node,
+    of_another_job,
+    not_recorded,
+    not_submitted,
+    out_of_the_log,
+    not_cosigned,
+    altered,
+    no_entries,
+]
+
+
+@pytest.mark.parametrize("lie", LIES, ids=lambda lie: lie.__name__)
+def test_nothing_is_returned_that_the_log_does_not_say(lie: Callable[[SdkHub, Job], None]) -> None:
+    hub = SdkHub()
+    with hub.connect() as client:
+        job, there = released(hub, client)
+        lie(hub, there)
+        with pytest.raises(VerificationError):
+            job.result()
+
+
+def test_an_answer_to_another_question_is_refused_by_who_asked() -> None:
+    hub = SdkHub(answer=lambda plan: {**make_table(plan), "question": "sha256:" + "9" * 64})
+    with hub.connect() as client:
+        job, _ = released(hub, client)
+        with pytest.raises(VerificationError, match="another question"):
+            job.result()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda wrapped: wrapped.pop("content"),
+        lambda wrapped: wrapped["content"].update(value="sha256:" + "0" * 64),
+        lambda wrapped: wrapped["content"].update(salt="AAAA"),
+        lambda wrapped: wrapped["content"].update(salt="A" * 43),
+        lambda wrapped: wrapped["result"].update(rounding=1),
+    ],
+    ids=range(5),
+)
+def test_what_was_sealed_has_to_open_what_was_recorded(
+    change: Callable[[dict[str, Any]], object],
+) -> None:
+    hub = SdkHub(change=change)
+    with hub.connect() as client:
+        job, _ = released(hub, client)
+        with pytest.raises(VerificationError):
+            job.result()
+
+
+def test_without_a_trust_file_nothing_is_verified_and_nothing_opened() -> None:
+    hub = SdkHub()
+    with hub.connect(trust=None) as client:
+        job, _ = released(hub, client)
+        with pytest.raises(InvalidRequestError) as missing:
+            job.result()
+    assert missing.value.code is ErrorCode.CONFIG_INVALID
+    assert missing.value.hint is not None
+
+
+def test_a_trust_file_without_roots_names_no_node() -> None:
+    hub = SdkHub()
+    with hub.connect(trust=load_trust(hub.trust(roots=False))) as client:
+        job, _ = released(hub, client)
+        with pytest.raises(VerificationError, match="roots"):
+            job.result()
+
+
+def test_a_log_alone_is_enough_only_for_those_who_say_so() -> None:
+    hub = SdkHub()
+    with hub.connect(trust=load_trust(hub.trust(quorum=False))) as client:
+        job, _ = released(hub, client)
+        assert job.result() is not None
+
+
+def test_a_node_whose_key_was_revoked_before_releases_nothing() -> None:
+    hub = SdkHub()
+    with hub.connect() as client:
+        keyid = fixed_key(NODE).public.thumbprint
+        body = {"keyid": keyid, "reason": "compromised"}
+        hub.key_entries.append(hub.record("key.revoked", body, issuer="bureau:futian", keys=(hub.root,)))
+        job, _ = released(hub, client)
+        with pytest.raises(VerificationError, match="roots"):
+            job.result()
+
+
+def test_a_node_whose_key_was_rotated_releases() -> None:
+    hub = SdkHub()
+    old, new = fixed_key(NODE), fixed_key("new")
+    body = {"old": old.public.thumbprint, "jwk": new.public.to_jwk(), "owner": NODE, "not_after": None}
+    hub.key_entries.append(hub.record("key.rotated", body, issuer=NODE, keys=(old, new)))
+    with hub.connect() as client:
+        job, there = released(hub, client)
+        there.entries.pop()
+        hub.release(there, signer=new)
+        assert job.result() is not None
+        there.entries.pop()
+        hub.release(there, signer=old)
+    with hub.connect() as client, pytest.raises(VerificationError):
+        client.job(job.id).result()
+
+
+def test_keys_are_looked_up_once() -> None:
+    hub = SdkHub()
+    with hub.connect() as client:
+        job, _ = released(hub, client)
+        job.result()
+        asked = len([request for request in hub.seen if request.url.path == "/v1/keys"])
+        job.result()
+        assert len([request for request in hub.seen if request.url.path == "/v1/keys"]) == asked
+
+
+def test_another_key_for_results_is_told_from_a_broken_seal() -> None:
+    hub = SdkHub()
+    with hub.connect() as client:
+        job, _ = released(hub, client)
+    with (
+        hub.connect(result_key=ResultKey.generate()) as client,
+        pytest.raises(InvalidRequestError, match="another key"),
+    ):
+        client.job(job.id).result()
+
+
+@pytest.mark.parametrize("state", ["submitted", "refused", "failed", "destroyed", "of-a-newer-hub"])
+def test_there_is_no_result_in_any_other_state(state: str) -> None:
+    hub = SdkHub()
+    with hub.connect() as client:
+        job, there = released(hub, client)
+        there.state = state
+        with pytest.raises(ConflictError, match=state):
+            job.result()
+
+
+def _answer(body: bytes, _: httpx.Request) -> httpx.Response:
+    return httpx.Response(200, content=body)
+
+
+def test_an_entry_of_the_public_log_comes_with_its_receipt() -> None:
+    hub = SdkHub()
+    with hub.connect() as client:
+        found = client.run(client.hub.evidence.fetch(1))
+        assert found.entry == hub.log.entries[1]
+        for wrong in (b"", b"c2sp.org/tlog-proof@v1\nindex 0\n\nx", b"c2sp.org/tlog-proof@v1\nindex 0\n\nlog\nx\n"):
+            hub.faults = [partial(_answer, wrong)]
+            with pytest.raises(SandboxError):
+                client.run(client.hub.evidence.fetch(0))

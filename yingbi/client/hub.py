@@ -1,0 +1,312 @@
+"""What the hub is asked, step by step: catalogue, dry runs, jobs, results, statements. Blocking or not, it is this."""
+
+import difflib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any, Final
+
+from yingbi.canonical import JsonValue, digest_bytes, digest_json, parse_canonical
+from yingbi.client.catalogue import DatasetRecord, parse_record
+from yingbi.client.decisions import DryRun, parse_dry_run
+from yingbi.client.evidence import EntryReceipt, Evidence, parse_receipts
+from yingbi.client.exchange import Exchange, Question, list_all, malformed_answer, read_json, route
+from yingbi.client.problems import plain
+from yingbi.client.query import Query
+from yingbi.client.results import ModelResult, TableResult, parse_result
+from yingbi.client.statements import Issuer, job_cancelled, job_submitted, submission
+from yingbi.client.status import JobStatus, parse_status
+from yingbi.client.wire import Reply, Steps
+from yingbi.commitment import Opening, verify_opening
+from yingbi.errors import (
+    ConflictError,
+    ErrorCode,
+    InvalidRequestError,
+    NotFoundError,
+    SandboxError,
+    VerificationError,
+)
+from yingbi.ids import dataset_id, new_id
+from yingbi.key_files import decode_base64url
+from yingbi.sealing import OVERHEAD_BYTES, ResultKey
+from yingbi.statement import Statement
+from yingbi.verify.entry import Entry
+
+__all__ = ["Filed", "Hub", "Submitted", "Wanted"]
+
+_MAX_RESULT_BYTES: Final = 256 << 20
+_LIFETIME: Final = timedelta(days=7)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """Under which agreement and for which purpose a question is asked."""
+
+    agreement: str | None = None
+    purpose: str | None = None
+    intermediary: str | None = None
+    certificate: str | None = None
+    expires_in: timedelta | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Submitted:
+    """A job that was just submitted, and what its submitter should keep: the statement and what opens its plan."""
+
+    status: JobStatus
+    statement: Statement
+    openings: tuple[Opening, ...] = field(repr=False)
+    question: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Filed:
+    """What became of statements: recorded as entries, or kept as a draft until others have signed."""
+
+    entries: tuple[Mapping[str, Any], ...] = ()
+    draft: str | None = None
+    missing: tuple[str, ...] = ()
+
+    @property
+    def is_recorded(self) -> bool:
+        """Tell whether the statements are in the log."""
+        return self.draft is None
+
+
+class Hub:
+    """The steps of one party with one hub."""
+
+    def __init__(self, exchange: Exchange, evidence: Evidence, *, result_key: ResultKey | None, usual: Wanted) -> None:
+        self.exchange = exchange
+        self.evidence = evidence
+        self._result_key = result_key
+        self._usual = usual
+
+    @property
+    def issuer(self) -> Issuer:
+        """Return in whose name statements are made here."""
+        own = self.exchange.identity
+        return Issuer(party=own.party, on_behalf_of=own.on_behalf_of, clock=self.exchange.clock)
+
+    # --- catalogue ----------------------------------------------------------------------------------------------------
+
+    def search(self, words: str) -> Steps[tuple[DatasetRecord, ...]]:
+        """Return the data sets whose names, titles or items have these words."""
+        rows = yield from self.listing(("datasets",), {"query": words} if words else {})
+        return tuple(parse_record(row) for row in rows)
+
+    def dataset(self, name: str) -> Steps[DatasetRecord]:
+        """Return a data set of the catalogue by its name.
+
+        Raises:
+            NotFoundError: there is none; the hint has the nearest names.
+        """
+        try:
+            record = parse_record((yield from self.get(("datasets", dataset_id(name)))))
+        except NotFoundError:
+            known = sorted({record.name for record in (yield from self.search(""))})
+            close = difflib.get_close_matches(name, known, n=3, cutoff=0.4)
+            hint = f"did you mean {', '.join(f'`{one}`' for one in close)}" if close else "catalog.search('') lists all"
+            raise NotFoundError(ErrorCode.DATASET_NOT_FOUND, f"no data set `{plain(name)[:80]}`", hint=hint) from None
+        if record.name != name:
+            raise malformed_answer("the data set that was asked for")
+        return record
+
+    def datasets(self, names: Iterable[str]) -> Steps[tuple[DatasetRecord, ...]]:
+        """Return several data sets."""
+        found: dict[str, DatasetRecord] = {}
+        for name in names:
+            found[name] = yield from self.dataset(name)
+        return tuple(found.values())
+
+    # --- jobs ---------------------------------------------------------------------------------------------------------
+
+    def dry_run(self, query: Query[Any, Any], wanted: Wanted) -> Steps[DryRun]:
+        """Return what would be decided."""
+        body = {
+            "agreement": self._wanted("agreement", wanted.agreement),
+            "purpose": self._wanted("purpose", wanted.purpose),
+            "plan": query.to_json(),
+            "intermediary": wanted.intermediary or self._usual.intermediary,
+        }
+        question = Question(method="POST", path=route("jobs", "dry-run"), body=body, is_pure=True)
+        return parse_dry_run((yield from self.exchange.ask_json(question)))
+
+    def submit(self, query: Query[Any, Any], wanted: Wanted) -> Steps[Submitted]:
+        """Sign a question and submit it."""
+        draft = job_submitted(
+            self.issuer,
+            agreement=self._wanted("agreement", wanted.agreement),
+            purpose=self._wanted("purpose", wanted.purpose),
+            operations=query.operations,
+            datasets=query.datasets,
+            plan=query.to_json(),
+            result_key=self._needed_key().public,
+            expires_at=self.exchange.clock.now() + (wanted.expires_in or self._usual.expires_in or _LIFETIME),
+            certificate=wanted.certificate or self._usual.certificate,
+        )
+        statement = draft.sign([self.exchange.identity.key])
+        reply = yield from self._post(("jobs",), submission([statement], openings=draft.openings), good=(200, 201, 202))
+        status = parse_status(read_json(reply.body))
+        if status.job != statement.payload.id:
+            raise malformed_answer("the job that was submitted")
+        return Submitted(status=status, statement=statement, openings=draft.openings, question=query.digest)
+
+    def status(self, job: str) -> Steps[JobStatus]:
+        """Return where a job is."""
+        return parse_status((yield from self.get(("jobs", job))))
+
+    def jobs(self, limit: int) -> Steps[tuple[JobStatus, ...]]:
+        """Return one's own jobs."""
+        return tuple(parse_status(row) for row in (yield from self.listing(("jobs",), limit=limit)))
+
+    def cancel(self, job: str) -> Steps[Filed]:
+        """Call a job off."""
+        draft = job_cancelled(self.issuer, job=job)
+        statement = draft.sign([self.exchange.identity.key])
+        return (yield from self.file(("jobs", job, "cancellation"), [statement], openings=draft.openings))
+
+    def receipts(self, job: str) -> Steps[tuple[EntryReceipt, ...]]:
+        """Return the entries of a job with their receipts, not verified."""
+        return parse_receipts((yield from self.get(("jobs", job, "receipts"))))
+
+    def result(self, job: str, question: str | None) -> Steps[TableResult | ModelResult]:
+        """Fetch a result, verify that exactly it was released and recorded, and open it.
+
+        Raises:
+            ConflictError: there is no result, or not yet.
+            VerificationError: what the hub sent is not what the log says that a node released for this job.
+        """
+        key = self._needed_key()
+        status = yield from self.status(job)
+        if not status.has_result:
+            raise _no_result(status)
+        asked = Question(
+            path=route("jobs", job, "result"), accept="application/octet-stream", max_bytes=_MAX_RESULT_BYTES
+        )
+        sealed = (yield from self.exchange.ask(asked)).body
+        receipts = yield from self.receipts(job)
+        submitted, _ = yield from self._entry_of(receipts, "job.submitted", job)
+        released, found = yield from self._entry_of(receipts, "output.released", job, ciphertext=digest_bytes(sealed))
+        agreement = submitted.body["agreement"]
+        if submitted.body["result_key"] != key.public or not isinstance(agreement, str):
+            raise _other_key()
+        opened = key.open(sealed, {"job": job, "agreement": agreement})
+        result = parse_result(_content(opened, str(released.body["content"])), job=job, evidence=found.to_json())
+        if question is not None and result.question != question:
+            raise VerificationError(ErrorCode.PROOF_UNVERIFIED, "the result answers another question")
+        return result
+
+    def _entry_of(
+        self, receipts: Sequence[EntryReceipt], kind: str, job: str, **body: str
+    ) -> Steps[tuple[Entry, EntryReceipt]]:
+        """Return the verified entry of a kind that is about a job and has these members in its body."""
+        for receipt in receipts:
+            if receipt.type != kind:
+                continue
+            entry, _ = yield from self.evidence.verify(receipt)
+            about = entry.body.get("job", entry.payload["id"])
+            is_by_node = kind != "output.released" or str(entry.payload["issuer"]).startswith("node:")
+            fits = all(entry.body.get(name) == value for name, value in body.items())
+            if (entry.type, about) == (kind, job) and is_by_node and fits:
+                return entry, receipt
+        raise VerificationError(
+            ErrorCode.PROOF_UNVERIFIED,
+            f"no entry `{kind}` of this job says what the hub sent",
+            hint="do not use the result; ask the bureau, and keep the receipts",
+        )
+
+    # --- statements ---------------------------------------------------------------------------------------------------
+
+    def file(
+        self,
+        path: Sequence[str],
+        statements: Sequence[Statement],
+        *,
+        openings: Iterable[Opening] = (),
+        documents: Sequence[JsonValue] = (),
+    ) -> Steps[Filed]:
+        """Hand statements in."""
+        body = submission(statements, openings=openings, documents=documents)
+        reply = yield from self._post(path, body, good=(200, 201, 202))
+        return _filed(read_json(reply.body))
+
+    def drafts(self, *, applications: bool = False) -> Steps[list[Mapping[str, Any]]]:
+        """Return what waits for signatures."""
+        return (yield from self.listing(("applications" if applications else "drafts",)))
+
+    def add_signatures(self, draft: str, signatures: Sequence[Mapping[str, str]]) -> Steps[Filed]:
+        """Add signatures to a draft."""
+        body: dict[str, object] = {"signatures": [dict(one) for one in signatures]}
+        reply = yield from self._post(("drafts", draft, "signatures"), body, good=(200, 201, 202))
+        return _filed(read_json(reply.body))
+
+    def get(self, path: Sequence[str], query: Mapping[str, str] | None = None) -> Steps[dict[str, Any]]:
+        """Return one thing."""
+        return (yield from self.exchange.ask_json(Question(path=route(*path), query=query or {})))
+
+    def listing(
+        self, path: Sequence[str], query: Mapping[str, str] | None = None, *, limit: int | None = None
+    ) -> Steps[list[Mapping[str, Any]]]:
+        """Return all things of a listing, or the first so many."""
+        return (yield from list_all(self.exchange, path, query, limit=limit))
+
+    def _post(self, path: Sequence[str], body: Mapping[str, object], *, good: Sequence[int]) -> Steps[Reply]:
+        # One key for all attempts: whatever happens on the way, the hub records this once.
+        question = Question(method="POST", path=route(*path), body=body, idempotency_key=new_id("idem"))
+        return (yield from self.exchange.ask(question, good=good))
+
+    def _wanted(self, name: str, given: str | None) -> str:
+        value = given or getattr(self._usual, name)
+        if not isinstance(value, str):
+            raise InvalidRequestError(ErrorCode.USAGE, f"expected `{name}`, here or when connecting")
+        return value
+
+    def _needed_key(self) -> ResultKey:
+        if self._result_key is None:
+            raise InvalidRequestError(
+                ErrorCode.CONFIG_INVALID,
+                "expected a key for results",
+                hint="connect(..., result_key='result-key.pem'); yingbi.sealing.ResultKey.generate() makes one",
+            )
+        return self._result_key
+
+
+def _content(opened: bytes, commitment: str) -> JsonValue:
+    """Return the result in what was sealed, which has to open the commitment of the entry that released it."""
+    try:
+        value = parse_canonical(opened, max_bytes=_MAX_RESULT_BYTES - OVERHEAD_BYTES)
+        if not isinstance(value, dict) or not isinstance(value.get("content"), dict):
+            raise malformed_answer("a sealed result")
+        content = value["content"]
+        if not isinstance(content, dict) or content["value"] != digest_json(value["result"]):
+            raise malformed_answer("a sealed result with its digest")
+        salt = decode_base64url(str(content["salt"]))
+        verify_opening(commitment, Opening(salt=salt, value=b'"%s"' % str(content["value"]).encode()))
+    except (KeyError, InvalidRequestError):
+        raise malformed_answer("a sealed result") from None
+    return value["result"]
+
+
+def _filed(value: Mapping[str, Any]) -> Filed:
+    entries, draft, missing = value.get("entries"), value.get("draft"), value.get("missing")
+    if isinstance(draft, str):
+        names = tuple(plain(one) for one in missing) if isinstance(missing, list) else ()
+        return Filed(draft=plain(draft), missing=names)
+    if not isinstance(entries, list):
+        raise malformed_answer("what was recorded")
+    return Filed(entries=tuple(entry for entry in entries if isinstance(entry, dict)))
+
+
+def _no_result(status: JobStatus) -> SandboxError:
+    why = "; ".join(status.why())
+    message = f"job `{status.job}` is {status.state}: {status.sentence}" + (f" ({why})" if why else "")
+    return ConflictError(ErrorCode.TRANSITION_REFUSED, message, hint=None if status.is_settled else "wait for it")
+
+
+def _other_key() -> InvalidRequestError:
+    return InvalidRequestError(
+        ErrorCode.CONFIG_INVALID,
+        "the job was submitted with another key for results",
+        hint="connect with the key that the job names",
+    )
