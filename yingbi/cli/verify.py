@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, TypedDict
+from typing import Annotated, Final, TypedDict
 
 import typer
 
@@ -10,7 +10,7 @@ from yingbi.cli.output import JsonFlag, progress_bar, read_file
 from yingbi.cli.reports import show_report
 from yingbi.cli.text import t
 from yingbi.errors import ErrorCode, InvalidRequestError
-from yingbi.verify import Report, TrustError, audit_log, load_trust
+from yingbi.verify import Report, TrustError, audit_log, load_trust, verify_bundle
 from yingbi.verify import Trust as TrustFile
 from yingbi.verify.files import verify_file
 
@@ -27,6 +27,8 @@ __all__ = [
     "make_terms",
     "verify",
 ]
+
+_ZIP: Final = b"PK"
 
 Trust = Annotated[Path | None, typer.Option("--trust", help=t("verify.option.trust"))]
 Since = Annotated[Path | None, typer.Option("--since", help=t("verify.option.since"))]
@@ -80,18 +82,25 @@ def verify(
     workers: Workers = 0,
     as_json: JsonFlag = False,
 ) -> None:
-    """Verify a receipt, a checkpoint, an anchor proof or an exported log; end with the verdict's exit code."""
+    """Verify a receipt, a checkpoint, an anchor proof, a log or a bundle; end with the verdict's exit code."""
     trust = load_trust_file(trust_file)
     terms = make_terms(max_age_s, skew_s, origin)
     report: Report
-    if path.is_dir():
+    if path.is_dir() or _is_archive(path):
+        whole = audit_log if path.is_dir() else verify_bundle
         with progress_bar(t("log.audit.progress")) as progress:
             old = read_file(since) if since else None
-            report = audit_log(
-                path, trust, since=old, statements=statements, workers=workers, progress=progress, **terms
-            )
+            report = whole(path, trust, since=old, statements=statements, workers=workers, progress=progress, **terms)
     else:
         others = {name: read_file(file) for name, file in (("entry", entry), ("checkpoint", checkpoint)) if file}
         report = verify_file(read_file(path), trust, statements=statements, **others, **terms)
     show_report(report, as_json=as_json)
     raise typer.Exit(report.exit_code)
+
+
+def _is_archive(path: Path) -> bool:
+    """Tell whether a file begins as a zip file does; bundles are, and nothing else that is verified."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return file.read(len(_ZIP)) == _ZIP

@@ -6,6 +6,7 @@ list alone.
 """
 
 from yingbi.verify.audit import Progress, audit_log
+from yingbi.verify.bundle import verify_bundle
 from yingbi.verify.receipt import parse_path, verify_checkpoint, verify_consistency, verify_receipt
 from yingbi.verify.report import Check, Finding, Name, Outcome, Report, Verdict
 from yingbi.verify.source import Source, read_folder
@@ -28,6 +29,7 @@ __all__ = [
     "load_trust",
     "parse_path",
     "read_folder",
+    "verify_bundle",
     "verify_checkpoint",
     "verify_consistency",
     "verify_receipt",

@@ -19,6 +19,7 @@ from yingbi.verify import (
     audit_log,
     load_trust,
     parse_path,
+    verify_bundle,
     verify_checkpoint,
     verify_consistency,
     verify_receipt,
@@ -77,17 +78,17 @@ def _run(options: argparse.Namespace) -> Report:
         return verify_consistency(
             _read(options.old), _read(options.new), parse_path(_read(options.proof)), trust, **terms
         )
+    audit = {
+        "since": None if options.since is None else _read(options.since),
+        "statements": not options.no_statements,
+        "workers": options.workers,
+        "progress": _show if sys.stderr.isatty() else None,
+    }
+    if options.command == "bundle":
+        return verify_bundle(options.bundle, trust, **audit, **terms)
     if not options.folder.is_dir():
         raise NotADirectoryError(None, "not a folder", str(options.folder))
-    return audit_log(
-        options.folder,
-        trust,
-        since=None if options.since is None else _read(options.since),
-        statements=not options.no_statements,
-        workers=options.workers,
-        progress=_show if sys.stderr.isatty() else None,
-        **terms,
-    )
+    return audit_log(options.folder, trust, **audit, **terms)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -117,10 +118,13 @@ def _parser() -> argparse.ArgumentParser:
     anchor.add_argument("--checkpoint", type=Path, help="the signed checkpoint that was anchored")
     log = commands.add_parser("log", parents=[common], help="a whole log, exported to a folder")
     log.add_argument("folder", type=Path)
-    log.add_argument("--since", type=Path, help="an older checkpoint that the log must still begin with")
-    for command in (receipt, log):
+    bundle = commands.add_parser("bundle", parents=[common], help="an evidence bundle (zip)")
+    bundle.add_argument("bundle", type=Path)
+    for command in (log, bundle):
+        command.add_argument("--since", type=Path, help="an older checkpoint that the log must still begin with")
+        command.add_argument("--workers", type=_number, default=0, help="processes (default: as many as it is worth)")
+    for command in (receipt, log, bundle):
         command.add_argument("--no-statements", action="store_true", help="leave out the signatures of statements")
-    log.add_argument("--workers", type=_number, default=0, help="processes (default: as many as the log is worth)")
     return parser
 
 

@@ -58,6 +58,13 @@ class Name(StrEnum):
     LOG_KEYS = "log keys"
     STATEMENTS = "statements"
     ANCHOR = "anchor"
+    ARCHIVE = "archive"
+    BAG = "bag"
+    DIGESTS = "digests"
+    CONTENTS = "contents"
+    RECEIPTS = "receipts"
+    DOCUMENTS = "documents"
+    ANCHORS = "anchors"
 
 
 class Finding(StrEnum):
@@ -84,6 +91,7 @@ class Finding(StrEnum):
     KEY_RULE = "key rule broken"
     WRONG_SIGNER = "wrong signer"
     NOT_ANCHORED = "not anchored"
+    UNEXPECTED = "unexpected"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
