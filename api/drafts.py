@@ -1,0 +1,216 @@
+"""Drafts: submissions that wait for signatures of other people. Applications are drafts of somebody yet unknown."""
+
+import base64
+import binascii
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from enum import StrEnum
+from typing import Final
+
+from sqlalchemy import Engine, Row, delete, func, insert, select, update
+
+from api.database import reading, writing
+from api.refusals import malformed, not_found, not_now
+from api.submissions import Submission, offered_keys, parse_submission, submission_json
+from api.tables import DRAFT
+from yingbi.canonical import canonical_bytes
+from yingbi.clock import Clock, format_time
+from yingbi.errors import ErrorCode, VerificationError
+from yingbi.keys import VerifyKey
+from yingbi.statement import PAYLOAD_TYPE, Signature, Statement, encode_pae, parse_statement
+
+__all__ = ["KEPT_FOR", "Draft", "DraftKind", "Drafts", "add_signatures"]
+
+KEPT_FOR: Final = timedelta(days=7)
+_SIGNATURE_BYTES: Final = 64
+_MAX_APPLICATIONS: Final = 1000
+
+
+class DraftKind(StrEnum):
+    """Whose draft it is: of a party that the log knows, or of somebody who applies."""
+
+    DRAFT = "draft"
+    APPLICATION = "application"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Draft:
+    """A submission, who sent it, and whose signatures are missing."""
+
+    digest: str
+    kind: DraftKind
+    sender: str
+    submission: Submission
+    missing: tuple[str, ...]
+    made_at: str
+    expires_at: str
+
+    @property
+    def parties(self) -> frozenset[str]:
+        """Return the parties that the statements are by, for or about."""
+        found: set[str] = {self.sender}
+        for statement in self.submission.statements:
+            payload = statement.payload
+            members = (payload.body.get(name) for name in ("party", "holder", "owner", "target"))
+            subjects = (subject.id for subject in payload.subject)
+            found |= {str(one) for one in (payload.issuer, payload.on_behalf_of, *members, *subjects) if one}
+        return frozenset(found)
+
+
+class Drafts:
+    """The drafts that wait; each is dropped when it is recorded or too old to be."""
+
+    def __init__(self, engine: Engine, clock: Clock, *, limit: int) -> None:
+        self._engine = engine
+        self._clock = clock
+        self._limit = limit
+
+    def keep(self, submission: Submission, *, sender: str, kind: DraftKind, missing: Iterable[str]) -> Draft:
+        """Keep a submission, in place of one of the same statements.
+
+        Raises:
+            ConflictError: as many are kept already as may be.
+        """
+        now = self._clock.now()
+        draft = Draft(
+            digest=submission.name,
+            kind=kind,
+            sender=sender,
+            submission=submission,
+            missing=tuple(missing),
+            made_at=format_time(now),
+            expires_at=format_time(now + KEPT_FOR),
+        )
+        with writing(self._engine) as connection:
+            connection.execute(delete(DRAFT).where(DRAFT.c.digest == draft.digest))
+            is_mine = DRAFT.c.kind == kind if kind is DraftKind.APPLICATION else DRAFT.c.sender == sender
+            kept = connection.execute(select(func.count()).select_from(DRAFT).where(is_mine)).scalar_one()
+            if kept >= (_MAX_APPLICATIONS if kind is DraftKind.APPLICATION else self._limit):
+                raise not_now(
+                    "too many drafts wait for signatures", "wait until some of them are signed or have expired"
+                )
+            connection.execute(insert(DRAFT).values(**_row(draft)))
+        return draft
+
+    def sign(self, draft: Draft, submission: Submission, missing: Iterable[str]) -> Draft:
+        """Keep a draft with more signatures."""
+        signed = replace(draft, submission=submission, missing=tuple(missing))
+        row = _row(signed)
+        with writing(self._engine) as connection:
+            connection.execute(
+                update(DRAFT)
+                .where(DRAFT.c.digest == draft.digest)
+                .values(content=row["content"], missing=row["missing"])
+            )
+        return signed
+
+    def get(self, digest: str) -> Draft:
+        """Return a draft.
+
+        Raises:
+            NotFoundError: there is none (any more).
+        """
+        with reading(self._engine) as connection:
+            row = connection.execute(select(DRAFT).where(DRAFT.c.digest == digest)).one_or_none()
+        if row is None or row.expires_at < format_time(self._clock.now()):
+            raise not_found("draft")
+        return _draft(row)
+
+    def of_kind(self, kind: DraftKind) -> list[Draft]:
+        """Return the drafts of a kind, oldest first."""
+        now = format_time(self._clock.now())
+        query = select(DRAFT).where(DRAFT.c.kind == kind, DRAFT.c.expires_at >= now)
+        with reading(self._engine) as connection:
+            rows = connection.execute(query.order_by(DRAFT.c.made_at, DRAFT.c.digest)).all()
+        return [_draft(row) for row in rows]
+
+    def drop(self, digest: str) -> None:
+        """Drop a draft."""
+        with writing(self._engine) as connection:
+            connection.execute(delete(DRAFT).where(DRAFT.c.digest == digest))
+
+    def forget_expired(self) -> None:
+        """Drop drafts that are too old."""
+        with writing(self._engine) as connection:
+            connection.execute(delete(DRAFT).where(DRAFT.c.expires_at < format_time(self._clock.now())))
+
+    def applicants(self) -> dict[str, VerifyKey]:
+        """Return the keys of pending applications by thumbprint."""
+        statements = (one for draft in self.of_kind(DraftKind.APPLICATION) for one in draft.submission.statements)
+        return offered_keys(statements)
+
+
+def add_signatures(
+    submission: Submission, signatures: Iterable[Mapping[str, str]], keys: Mapping[str, VerifyKey]
+) -> Submission:
+    """Return a submission with more signatures, each on the statement that it is over.
+
+    Raises:
+        InvalidRequestError: a signature has a wrong form, or its key has signed already.
+        VerificationError: one is by no key of `keys`, or over none of the statements.
+    """
+    statements = list(submission.statements)
+    for item in signatures:
+        signature = _signature(item)
+        key = keys.get(signature.keyid)
+        at = None if key is None else _find(statements, key, signature)
+        if at is None:
+            raise VerificationError(
+                ErrorCode.STATEMENT_UNVERIFIED, "a signature is over none of the draft's statements"
+            )
+        statements[at] = _signed(statements[at], signature)
+    return replace(submission, statements=tuple(statements))
+
+
+def _find(statements: list[Statement], key: VerifyKey, signature: Signature) -> int | None:
+    return next(
+        (
+            at
+            for at, one in enumerate(statements)
+            if key.is_valid(signature.sig, encode_pae(PAYLOAD_TYPE, one.payload_bytes))
+        ),
+        None,
+    )
+
+
+def _signed(statement: Statement, signature: Signature) -> Statement:
+    envelope = json.loads(statement.envelope)
+    row = {"keyid": signature.keyid, "sig": base64.b64encode(signature.sig).decode()}
+    envelope["signatures"] = sorted([*envelope["signatures"], row], key=lambda one: str(one["keyid"]))
+    return parse_statement(canonical_bytes(envelope))
+
+
+def _signature(item: Mapping[str, str]) -> Signature:
+    try:
+        sig = base64.b64decode(item["sig"], validate=True)
+    except (binascii.Error, ValueError, KeyError):
+        raise malformed("expected each signature with `keyid` and `sig` in base64") from None
+    if len(sig) != _SIGNATURE_BYTES:
+        raise malformed(f"expected a signature of {_SIGNATURE_BYTES} bytes")
+    return Signature(keyid=item["keyid"], sig=sig)
+
+
+def _row(draft: Draft) -> dict[str, object]:
+    return {
+        "digest": draft.digest,
+        "kind": draft.kind.value,
+        "sender": draft.sender,
+        "content": canonical_bytes(submission_json(draft.submission)),
+        "missing": json.dumps(draft.missing),
+        "made_at": draft.made_at,
+        "expires_at": draft.expires_at,
+    }
+
+
+def _draft(row: Row[tuple[object, ...]]) -> Draft:
+    return Draft(
+        digest=row.digest,
+        kind=DraftKind(row.kind),
+        sender=row.sender,
+        submission=parse_submission(json.loads(row.content)),
+        missing=tuple(json.loads(row.missing)),
+        made_at=row.made_at,
+        expires_at=row.expires_at,
+    )

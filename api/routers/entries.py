@@ -1,0 +1,41 @@
+"""What the log has of single things: documents by digest, receipts by index."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Path
+from starlette.responses import PlainTextResponse, Response
+
+from api.refusals import not_found
+from api.routes import AnyCaller, OpenHub, SignedRoute
+from api.schemas.wire import PROBLEMS
+from api.signing import Caller
+from api.visibility import may_see_agreement
+from api.wiring import Hub
+from ledger.receipt import format_receipt
+
+__all__ = ["documents", "entries"]
+
+documents = APIRouter(prefix="/v1/documents", tags=["documents"], route_class=SignedRoute, responses=PROBLEMS)
+entries = APIRouter(prefix="/v1/entries", tags=["entries"], responses=PROBLEMS)
+Index = Annotated[int, Path(ge=0, le=2**53)]
+
+
+@documents.get("/{digest}", response_model=Any)
+def get_document(hub: OpenHub, caller: AnyCaller, digest: str) -> Response:
+    """Return the document of a digest: terms for their parties, catalogue entries for everybody."""
+    content = hub.documents.read(digest)
+    if not _may_see(hub, caller, digest):
+        raise not_found("document")
+    headers = {"ETag": f'"{digest}"', "Cache-Control": "private, immutable"}
+    return Response(content, media_type="application/json", headers=headers)
+
+
+@entries.get("/{index}/receipt", response_class=PlainTextResponse)
+def get_receipt(hub: OpenHub, index: Index) -> Response:
+    """Return the receipt of an entry under the newest published checkpoint (C2SP tlog-proof); anybody may ask."""
+    return PlainTextResponse(format_receipt(hub.log_reader.receipt(index)))
+
+
+def _may_see(hub: Hub, caller: Caller, digest: str) -> bool:
+    terms = hub.documents.terms(digest)
+    return terms is None or may_see_agreement(caller, terms)

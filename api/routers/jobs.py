@@ -1,0 +1,267 @@
+"""Jobs: asked, decided, followed, called off; their results and receipts. Another's job is not there: 404."""
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from time import monotonic
+from typing import Annotated, Final
+
+from fastapi import APIRouter, Header, Query
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response, StreamingResponse
+
+from api.filing import FILED, entry_out, file_submission, read_in
+from api.following import deliver
+from api.jobs import entries_of, has_ended, job_out, remaining, visible_job
+from api.pages import Cursor, Limit, take_page
+from api.problems import answer_problem
+from api.refusals import malformed, not_found, not_now
+from api.reviewing import check_reviewers
+from api.routes import AnyCaller, OpenHub, ResultRoute, SignedRoute
+from api.schemas.jobs import (
+    DryRunIn,
+    DryRunOut,
+    JobOut,
+    JobReceiptsOut,
+    ProgressIn,
+    RemainingOut,
+    ReviewersOut,
+    SubmittedOut,
+)
+from api.schemas.submissions import SubmissionIn
+from api.schemas.wire import PROBLEMS, JsonObject, PageOut
+from api.signing import Caller
+from api.submissions import Submission
+from api.visibility import may_see_job
+from api.wiring import Hub
+from policies.codec import reason_to_json
+from policies.jobs import JobState
+from policies.standing import JobStanding, Standing
+from yingbi.canonical import canonical_bytes
+from yingbi.clock import format_time
+from yingbi.errors import ErrorCode, RefusedError
+from yingbi.events import EntryType
+
+__all__ = ["jobs", "results"]
+
+jobs = APIRouter(prefix="/v1/jobs", tags=["jobs"], route_class=SignedRoute, responses=PROBLEMS)
+results = APIRouter(prefix="/v1/jobs", tags=["jobs"], route_class=ResultRoute, responses=PROBLEMS)
+_HEARTBEAT_S: Final = 15.0
+_MAX_NOTICE: Final = 64 << 10
+_SEALED: Final = "application/octet-stream"
+IdempotencyKey = Annotated[str | None, Header(max_length=200)]
+Wait = Annotated[int, Query(ge=0, le=60, description="seconds to wait for another state")]
+
+
+@jobs.post("", status_code=202, response_model=SubmittedOut)
+def post_job(hub: OpenHub, caller: AnyCaller, posted: SubmissionIn, idempotency_key: IdempotencyKey = None) -> Response:
+    """Ask for a computation: decided at once where the rules say so; a refusal is recorded and answered 403."""
+    if idempotency_key is None:
+        raise malformed("expected the field `Idempotency-Key`", "a job that is sent twice would run twice")
+    submission = read_in(posted, types=[EntryType.JOB_SUBMITTED])
+    if len(submission.statements) != 1:
+        raise malformed("expected one job")
+    name = submission.statements[0].payload.id
+    recorded = hub.recorder.record(replace(submission, then=hub.decider.decide(name, submission.openings)))
+    job = visible_job(hub, hub.standing, caller, name)
+    out, receipt = job_out(hub, job), entry_out(hub, recorded.entries[0]).receipt
+    if job.state is JobState.REFUSED:
+        error = RefusedError(ErrorCode.JOB_REFUSED, "the job is refused", hint="`reasons` say what would be allowed")
+        return answer_problem(error, more={"job": name, "reasons": list(out.reasons or []), "receipt": receipt})
+    body = SubmittedOut(**out.model_dump(), receipt=receipt)
+    return JSONResponse(body.model_dump(), status_code=202, headers={"Location": f"/v1/jobs/{name}"})
+
+
+@jobs.post("/dry-run")
+def dry_run(hub: OpenHub, caller: AnyCaller, asked: DryRunIn) -> DryRunOut:
+    """Say what would be decided about a question; nothing is recorded and nothing runs."""
+    standing, at = hub.standing, format_time(hub.clock.now())
+    judged = hub.decider.judge(
+        standing,
+        at=at,
+        partner=caller.organisation,
+        purpose=asked.purpose,
+        agreement=asked.agreement,
+        plan=asked.plan,
+    )
+    cost, decision = judged.explanation.cost, judged.explanation.decision
+    return DryRunOut(
+        outcome="refuse" if judged.reasons else "permit",
+        reasons=[reason_to_json(reason) for reason in judged.reasons],
+        operations=list(judged.operations),
+        cost=None if cost is None else {"passes": cost.passes},
+        reviewers=ReviewersOut(
+            job=[duty.value for duty in judged.job_duties],
+            output=[] if decision is None else [duty.value for duty in decision.output_duties],
+        ),
+        remaining=_remaining(hub, standing, asked.agreement, caller, at=at),
+        versions=judged.versions,
+    )
+
+
+@jobs.get("")
+def list_jobs(hub: OpenHub, caller: AnyCaller, cursor: Cursor = None, limit: Limit = 50) -> PageOut[JobOut]:
+    """List the jobs that the caller may know of, oldest first."""
+    standing = hub.standing
+    found = [job for job in standing.jobs.items() if may_see_job(caller, standing, job)]
+    page = take_page(found, key=lambda job: f"{job.entries[0]:016}", cursor=cursor, limit=limit)
+    return PageOut(items=[job_out(hub, job) for job in page.items], next=page.next)
+
+
+@jobs.get("/{job}")
+async def get_job(
+    hub: OpenHub,
+    caller: AnyCaller,
+    job: str,
+    after_state: Annotated[str | None, Query(max_length=20, description="answer when it is in another state")] = None,
+    wait: Wait = 0,
+) -> JobOut:
+    """Return where a job is; with `after_state` and `wait`, as soon as it is somewhere else."""
+    left = float(min(wait, hub.settings.max_wait_s))
+    seen = hub.recorder.changes.count
+    out = await run_in_threadpool(_look, hub, caller, job)
+    while out.state == after_state and left > 0:
+        began = monotonic()
+        if not await hub.recorder.changes.wait(seen, left):
+            break
+        left -= monotonic() - began
+        seen = hub.recorder.changes.count
+        out = await run_in_threadpool(_look, hub, caller, job)
+    return out
+
+
+@jobs.get("/{job}/events", response_class=StreamingResponse)
+async def get_events(hub: OpenHub, caller: AnyCaller, job: str, request: Request) -> Response:
+    """Tell of a job's states and progress as they change (server-sent events), to its end."""
+    first = await run_in_threadpool(_look, hub, caller, job)
+    events = _events(hub, caller, job, first, request)
+    return StreamingResponse(events, media_type="text/event-stream", headers={"Cache-Control": "no-store"})
+
+
+@jobs.get("/{job}/result", response_class=Response)
+def get_result(hub: OpenHub, caller: AnyCaller, job: str) -> Response:
+    """Return the sealed result of a job to its partner; the first time, its delivery is recorded."""
+    found = visible_job(hub, hub.standing, caller, job)
+    if caller.organisation != found.partner or found.ciphertext is None:
+        raise not_found("result")
+    sealed = hub.results.read(job, digest=found.ciphertext)
+    if found.state is JobState.RELEASED:
+        hub.recorder.record(Submission(then=deliver(hub.bureau, job)))
+    return Response(sealed, media_type=_SEALED, headers={"Yingbi-Ciphertext": found.ciphertext})
+
+
+@jobs.get("/{job}/receipts")
+def get_receipts(hub: OpenHub, caller: AnyCaller, job: str) -> JobReceiptsOut:
+    """Return all entries about a job, with their receipts."""
+    return JobReceiptsOut(entries=entries_of(hub, visible_job(hub, hub.standing, caller, job)))
+
+
+@jobs.post("/{job}/cancellation", status_code=201, responses=FILED)
+def post_cancellation(hub: OpenHub, caller: AnyCaller, job: str, posted: SubmissionIn) -> Response:
+    """Call a job off."""
+    return _file(hub, caller, job, posted, EntryType.JOB_CANCELLED)
+
+
+@jobs.post("/{job}/approvals", status_code=201, responses=FILED)
+def post_approval(hub: OpenHub, caller: AnyCaller, job: str, posted: SubmissionIn) -> Response:
+    """Approve a job that people have to look at; everybody whose duty is needed signs the same statement."""
+    return _file(hub, caller, job, posted, EntryType.JOB_APPROVED)
+
+
+@jobs.post("/{job}/checks", status_code=201, responses=FILED)
+def post_check(hub: OpenHub, caller: AnyCaller, job: str, posted: SubmissionIn) -> Response:
+    """Say of a held result whether it may leave."""
+    return _file(hub, caller, job, posted, EntryType.OUTPUT_CHECKED)
+
+
+@results.put("/{job}/result", status_code=204, response_class=Response)
+async def put_result(hub: OpenHub, caller: AnyCaller, job: str, request: Request) -> Response:
+    """Take the sealed result from the job's node, once the log names its digest."""
+    sealed = await request.body()
+    await run_in_threadpool(_keep_result, hub, caller, job, sealed)
+    hub.recorder.changes.notify()
+    return Response(status_code=204)
+
+
+@jobs.put("/{job}/notice", status_code=204, response_class=Response)
+def put_notice(hub: OpenHub, caller: AnyCaller, job: str, notice: JsonObject) -> Response:
+    """Take from the job's node what its partner is told: reasons of a refusal, or rules that a held result breaks."""
+    _own_job(hub, caller, job)
+    if len(canonical_bytes(notice)) > _MAX_NOTICE:
+        raise malformed(f"expected a notice of at most {_MAX_NOTICE} bytes")
+    hub.results.note(job, notice)
+    hub.recorder.changes.notify()
+    return Response(status_code=204)
+
+
+@jobs.put("/{job}/progress", status_code=204, response_class=Response)
+def put_progress(hub: OpenHub, caller: AnyCaller, job: str, progress: ProgressIn) -> Response:
+    """Take from the job's node how far it is."""
+    _own_job(hub, caller, job)
+    hub.results.advance(job, progress.percent)
+    hub.recorder.changes.notify()
+    return Response(status_code=204)
+
+
+def _look(hub: Hub, caller: Caller, job: str) -> JobOut:
+    return job_out(hub, visible_job(hub, hub.standing, caller, job))
+
+
+async def _events(hub: Hub, caller: Caller, job: str, first: JobOut, request: Request) -> AsyncIterator[str]:
+    """Yield a job's changes; a comment now and then, so that nobody on the way takes silence for an end."""
+    told, number = first, 1
+    yield _event("state", number, first)
+    seen = hub.recorder.changes.count
+    while not has_ended(told) and not await request.is_disconnected():
+        found = await run_in_threadpool(_look, hub, caller, job)
+        if found != told:
+            number += 1
+            kind = "progress" if found.state == told.state else "state"
+            told = found
+            yield _event(kind, number, found)
+            continue
+        if not await hub.recorder.changes.wait(seen, _HEARTBEAT_S):
+            yield ": still here\n\n"
+        seen = hub.recorder.changes.count
+
+
+def _event(kind: str, number: int, job: JobOut) -> str:
+    return f"event: {kind}\nid: {number}\ndata: {job.model_dump_json()}\n\n"
+
+
+def _file(hub: Hub, caller: Caller, job: str, posted: SubmissionIn, kind: EntryType) -> Response:
+    """Record a statement about exactly this job."""
+    found = visible_job(hub, hub.standing, caller, job)
+
+    def check(submission: Submission) -> None:
+        for one in submission.statements:
+            if (one.payload.body.get("job") or one.payload.id) != job:
+                raise malformed("a statement is about another job")
+        if kind is EntryType.JOB_APPROVED:
+            check_reviewers(hub, found, submission)
+
+    return file_submission(hub, caller, posted, types=[kind], check=check)
+
+
+def _own_job(hub: Hub, caller: Caller, name: str) -> JobStanding:
+    """Return a job that is the calling node's."""
+    job = hub.standing.jobs.get(name)
+    if job is None or caller.party is None or job.node != caller.party:
+        raise not_found("job")
+    return job
+
+
+def _keep_result(hub: Hub, caller: Caller, name: str, sealed: bytes) -> None:
+    job = _own_job(hub, caller, name)
+    if job.ciphertext is None:
+        raise not_now("the log does not name this result yet", "record `output.released` first")
+    hub.results.keep(name, sealed, digest=job.ciphertext)
+    hub.results.forget_progress(name)
+
+
+def _remaining(hub: Hub, standing: Standing, agreement: str, caller: Caller, *, at: str) -> RemainingOut:
+    found = standing.agreements.get(agreement)
+    if found is None or caller.organisation not in (found.agreement.assignee, found.agreement.intermediary):
+        return RemainingOut(jobs=0, jobs_today=0)
+    limits, used = found.agreement.limits, hub.decider.consumption(standing, agreement, at=at)
+    return remaining(limits, used)

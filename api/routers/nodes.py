@@ -1,0 +1,101 @@
+"""Nodes: they poll for work, outward only, and record what they did. Leases are entries before they are told."""
+
+import json
+from time import monotonic
+from typing import Final
+
+from fastapi import APIRouter
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import JSONResponse, Response
+
+from api.filing import FILED, file_submission
+from api.leasing import News
+from api.refusals import not_found
+from api.routes import AnyCaller, OpenHub, SignedRoute
+from api.schemas.jobs import LeaseOut, NewsOut, PollIn
+from api.schemas.submissions import SubmissionIn
+from api.schemas.wire import PROBLEMS
+from api.signing import Caller
+from api.submissions import Submission, opening_json
+from api.wiring import Hub
+from policies.standing import JobStanding
+from yingbi.clock import format_time
+from yingbi.events import EntryType
+
+__all__ = ["nodes"]
+
+nodes = APIRouter(prefix="/v1/nodes", tags=["nodes"], route_class=SignedRoute, responses=PROBLEMS)
+_STEPS: Final = tuple(
+    kind for kind in EntryType if kind.noun in ("job", "output", "budget") and kind is not EntryType.JOB_SUBMITTED
+)
+
+
+@nodes.post(
+    "/{name}/poll",
+    responses={200: {"description": "A lease, or news", "model": LeaseOut}, 204: {"description": "Nothing"}},
+)
+async def poll(hub: OpenHub, caller: AnyCaller, name: str, asked: PollIn) -> Response:
+    """Return a lease, or what the node has to know; or nothing after it has waited."""
+    node = _own_name(caller, name)
+    end = monotonic() + min(asked.wait_s, hub.settings.max_wait_s)
+    while True:
+        seen = hub.recorder.changes.count
+        found = await run_in_threadpool(_look_for_work, hub, node)
+        if found is not None:
+            return found
+        left = end - monotonic()
+        # Leases and approvals run out without a word: whoever waits looks again now and then.
+        if left <= 0 or (not await hub.recorder.changes.wait(seen, min(left, _LOOK_AGAIN_S)) and monotonic() >= end):
+            return Response(status_code=204)
+
+
+@nodes.post("/{name}/steps", status_code=201, responses=FILED)
+def post_steps(hub: OpenHub, caller: AnyCaller, name: str, posted: SubmissionIn) -> Response:
+    """Record what the node did about a job that it has leased: all of it together, or nothing."""
+    _own_name(caller, name)
+    return file_submission(hub, caller, posted, types=_STEPS)
+
+
+_LOOK_AGAIN_S: Final = 5.0
+
+
+def _own_name(caller: Caller, name: str) -> str:
+    """Return the node's party where it is the caller's own."""
+    party = name if name.startswith("node:") else f"node:{name}"
+    if caller.party != party:
+        raise not_found("node")
+    return party
+
+
+def _look_for_work(hub: Hub, node: str) -> Response | None:
+    at = format_time(hub.clock.now())
+    news = hub.leasing.news(hub.standing, node, at=at)
+    if hub.leasing.has_work(hub.standing, node, at=at):
+        recorded = hub.recorder.record(Submission(then=hub.leasing.lease(node)))
+        if recorded.entries:
+            job = hub.standing.jobs.get(recorded.entries[0].statement.payload.id)
+            if job is not None:
+                hub.leasing.tell(node, news)
+                return JSONResponse(_lease_out(hub, job, news).model_dump())
+    if not hub.leasing.is_news(node, news):
+        return None
+    hub.leasing.tell(node, news)
+    return JSONResponse(NewsOut(checks=list(news.checks), stops=list(news.stops)).model_dump())
+
+
+def _lease_out(hub: Hub, job: JobStanding, news: News) -> LeaseOut:
+    entries = {index: hub.recorder.read(index) for index in job.entries}
+    approved = [index for index, entry in entries.items() if entry.statement.type is EntryType.JOB_APPROVED]
+    leased = [index for index, entry in entries.items() if entry.statement.type is EntryType.JOB_LEASED]
+    return LeaseOut(
+        job=job.id,
+        attempt=job.life.attempt,
+        expires_at=job.life.leased_until or "",
+        statement=json.loads(entries[job.entries[0]].statement.envelope),
+        plan=opening_json(hub.store.read_opening(job.submitted.plan)),
+        entries={"submitted": job.entries[0], "approved": approved, "leased": leased[-1]},
+        size=hub.log_reader.published().checkpoint.size,
+        decided=approved,
+        checks=list(news.checks),
+        stops=list(news.stops),
+    )

@@ -1,0 +1,132 @@
+"""The way of every signed request: body within its limit, signature, repetition, and only then its handler.
+
+A router that is made with `SignedRoute` has no route that could be reached unsigned.
+"""
+
+from collections.abc import Callable, Coroutine
+from typing import Annotated, Any, Final
+
+from fastapi import Depends
+from fastapi.routing import APIRoute
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import Response
+
+from api.idempotency import Answer, fingerprint_of
+from api.refusals import too_large
+from api.signing import Caller, SentRequest
+from api.submissions import keys_offered
+from api.wiring import Hub
+from yingbi.keys import VerifyKey
+
+__all__ = ["AnyCaller", "ApplicantRoute", "OpenHub", "ResultRoute", "SignedRoute", "limited_body"]
+
+_Handler = Callable[[Request], Coroutine[Any, Any, Response]]
+_KEPT_HEADERS: Final = ("content-type", "location", "etag")
+
+
+class SignedRoute(APIRoute):
+    """A route whose requests are signed by keys that the log knows."""
+
+    def get_route_handler(self) -> _Handler:
+        """Return what answers a request."""
+        handle = super().get_route_handler()
+
+        async def answer(request: Request) -> Response:
+            hub = _hub(request)
+            sent = await self.receive(request, hub)
+            caller = await run_in_threadpool(self.authenticate, hub, sent)
+            request.state.caller = caller
+            key = request.headers.get("idempotency-key")
+            if key is None or sent.method == "GET":
+                return await handle(request)
+            return await _answer_once(hub, caller.name, key, sent, lambda: handle(request))
+
+        return answer
+
+    async def receive(self, request: Request, hub: Hub) -> SentRequest:
+        """Return the request with its whole body."""
+        body = await limited_body(request, self.limit(hub))
+        query = request.scope["query_string"].decode("latin-1")
+        path = request.scope.get("raw_path", b"").decode("latin-1").partition("?")[0]
+        return SentRequest(
+            method=request.method, target=f"{path}?{query}" if query else path, headers=request.headers, body=body
+        )
+
+    def limit(self, hub: Hub) -> int:
+        """Return how many bytes a body may have."""
+        return hub.settings.max_body_bytes
+
+    def authenticate(self, hub: Hub, sent: SentRequest) -> Caller:
+        """Return who sent the request."""
+        return hub.authenticator.authenticate(sent)
+
+
+class ResultRoute(SignedRoute):
+    """A signed route that takes a sealed result."""
+
+    def limit(self, hub: Hub) -> int:
+        """Return how many bytes a sealed result may have."""
+        return hub.settings.max_result_bytes
+
+
+class ApplicantRoute(SignedRoute):
+    """A route whose requests may also be signed by a key that is yet to be registered."""
+
+    def authenticate(self, hub: Hub, sent: SentRequest) -> Caller:
+        """Return who sent the request, by the log's keys, the body's or those of pending applications."""
+        keys: dict[str, VerifyKey] = keys_offered(sent.body) if sent.method == "POST" else hub.drafts.applicants()
+        return hub.authenticator.authenticate_applicant(sent, keys)
+
+
+async def limited_body(request: Request, limit: int) -> bytes:
+    """Read a request's body, and leave it to whoever reads it later.
+
+    Raises:
+        InvalidRequestError: it is longer than `limit`.
+    """
+    parts: list[bytes] = []
+    size = 0
+    async for part in request.stream():
+        size += len(part)
+        if size > limit:
+            raise too_large(limit)
+        parts.append(part)
+    body = b"".join(parts)
+    request._body = body  # where starlette keeps a body that was read
+    return body
+
+
+def _hub(request: Request) -> Hub:
+    hub: Hub = request.app.state.hub
+    return hub
+
+
+def _caller(request: Request) -> Caller:
+    caller: Caller = request.state.caller
+    return caller
+
+
+OpenHub = Annotated[Hub, Depends(_hub)]
+"""The hub, for handlers."""
+
+AnyCaller = Annotated[Caller, Depends(_caller)]
+"""Who sent the request, for handlers of signed routes."""
+
+
+async def _answer_once(
+    hub: Hub, signer: str, key: str, sent: SentRequest, handle: Callable[[], Coroutine[Any, Any, Response]]
+) -> Response:
+    fingerprint = fingerprint_of(sent.method, sent.target, sent.body)
+    before = await run_in_threadpool(hub.answers.begin, signer, key, fingerprint)
+    if before is not None:
+        return Response(before.body, status_code=before.status, headers=before.headers)
+    try:
+        response = await handle()
+    except BaseException:
+        await run_in_threadpool(hub.answers.drop, signer, key)
+        raise
+    headers = {name: response.headers[name] for name in _KEPT_HEADERS if name in response.headers}
+    answer = Answer(status=response.status_code, headers=headers, body=bytes(response.body))
+    await run_in_threadpool(hub.answers.end, signer, key, answer)
+    return response

@@ -1,0 +1,118 @@
+"""Who sends a request: RFC 9421 signatures by keys that the log knows, each nonce once (docs/spec/http.md)."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from api.nonces import Nonces
+from api.refusals import not_allowed, unsigned
+from policies.standing import ParticipantState, Standing
+from yingbi.clock import Clock, format_time
+from yingbi.events.fields import Duty
+from yingbi.http_signing import SignedRequest, verify_request
+from yingbi.ids import parse_party
+from yingbi.keys import VerifyKey
+
+__all__ = ["Authenticator", "Caller", "SentRequest"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SentRequest:
+    """A request as it came: `target` is its path and query, `headers` all its fields."""
+
+    method: str
+    target: str
+    headers: Mapping[str, str] | Any
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Caller:
+    """Who sent a request.
+
+    `party`: whose key it is; None of somebody who has only applied. `organisation`: for whom a person works, whose a
+    node is, else the party itself. `duties`: what a person may do now.
+    """
+
+    key: VerifyKey
+    party: str | None
+    organisation: str
+    duties: frozenset[Duty] = field(default_factory=frozenset)
+
+    @property
+    def name(self) -> str:
+        """Return what the caller is remembered by: its party, or its key."""
+        return self.party or self.key.thumbprint
+
+    @property
+    def kind(self) -> str:
+        """Return the kind of the caller's organisation."""
+        return parse_party(self.organisation)[0] if self.organisation else ""
+
+
+class Authenticator:
+    """Establishes who sent a request, under the keys and parties that stand now."""
+
+    def __init__(
+        self, *, standing: Callable[[], Standing], address: Callable[[], str], nonces: Nonces, clock: Clock
+    ) -> None:
+        self._standing = standing
+        self._address = address
+        self._nonces = nonces
+        self._clock = clock
+
+    def authenticate(self, sent: SentRequest) -> Caller:
+        """Return who sent a request.
+
+        Raises:
+            AuthenticationError: not signed as it must be, by a key that is not good now, or sent before.
+            RefusedError: the sender is frozen or has left.
+        """
+        standing, now = self._standing(), format_time(self._clock.now())
+
+        def find(keyid: str) -> VerifyKey | None:
+            holder = standing.keys.find(keyid, at=now)
+            return None if holder is None else holder.key
+
+        signed = self._verify(sent, find)
+        holder = standing.keys.find(signed.key.thumbprint, at=now)
+        if holder is None or holder.owner is None:
+            raise unsigned("the request's key is not good any more")
+        return _caller(standing, signed.key, holder.owner, now)
+
+    def authenticate_applicant(self, sent: SentRequest, keys: Mapping[str, VerifyKey]) -> Caller:
+        """Return who sent a request that may also be signed by a key that is yet to be registered.
+
+        Raises:
+            AuthenticationError: not signed as it must be, or sent before.
+        """
+        now = format_time(self._clock.now())
+        standing = self._standing()
+
+        def find(keyid: str) -> VerifyKey | None:
+            holder = standing.keys.find(keyid, at=now)
+            return keys.get(keyid) if holder is None else holder.key
+
+        signed = self._verify(sent, find)
+        holder = standing.keys.find(signed.key.thumbprint, at=now)
+        if holder is None or holder.owner is None:
+            return Caller(key=signed.key, party=None, organisation="")
+        return _caller(standing, signed.key, holder.owner, now)
+
+    def _verify(self, sent: SentRequest, find: Callable[[str], VerifyKey | None]) -> SignedRequest:
+        url = self._address() + sent.target
+        signed = verify_request(sent.method, url, sent.headers, sent.body, find_key=find, clock=self._clock)
+        if not self._nonces.use(signed.key.thumbprint, signed.nonce, signed.expires_at):
+            raise unsigned("the request was sent before")
+        return signed
+
+
+def _caller(standing: Standing, key: VerifyKey, party: str, now: str) -> Caller:
+    organisation = standing.keys.organisation(party) or ""
+    if standing.freezes.holds(party, organisation):
+        raise not_allowed("access is frozen", "two people of the bureau can let it go on")
+    participant = standing.participants.get(organisation)
+    if participant is not None and participant.state is ParticipantState.OFFBOARDED:
+        raise not_allowed("the participant has left")
+    duties = standing.people.duties(party, at=now)
+    return Caller(key=key, party=party, organisation=organisation, duties=duties)

@@ -1,0 +1,68 @@
+"""How many jobs agreements have used up, counted as they are recorded: a decision does not count them all anew."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from typing import Final
+
+from api.worklist import job_of
+from policies.jobs import JobState
+from policies.model import CALENDAR
+from policies.request import Consumption
+from policies.standing import JobStanding, Standing
+from yingbi.clock import parse_time
+from yingbi.statement import Statement
+
+__all__ = ["Usage", "day_of"]
+
+_NOT_COUNTED: Final = frozenset({JobState.REFUSED, JobState.CANCELLED})
+
+
+def day_of(time: str) -> str:
+    """Return the day of a time in the calendar of agreements."""
+    return parse_time(time).astimezone(CALENDAR).date().isoformat()
+
+
+class Usage:
+    """Jobs by agreement and day: every one counts that was not refused or called off.
+
+    Written by the recorder alone, readable from any thread.
+    """
+
+    def __init__(self) -> None:
+        self._days: dict[str, str] = {}
+        self._counts: defaultdict[str, Counter[str]] = defaultdict(Counter)
+        self._size = 0
+
+    def follow(self, standing: Standing, statements: Iterable[Statement], *, at: str) -> None:
+        """Take what statements that were recorded at a time did to their jobs."""
+        names = {name for one in statements if (name := job_of(one)) is not None}
+        for job in (standing.jobs.get(name) for name in names):
+            if job is not None:
+                self._put(job, at)
+        self._size = standing.size
+
+    def add(self, job: JobStanding, submitted_at: str) -> None:
+        """Take a job as it stands."""
+        self._put(job, submitted_at)
+        self._size = max(self._size, job.entries[-1] + 1)
+
+    def consumption(self, standing: Standing, agreement: str, *, at: str, apart_from: str | None) -> Consumption:
+        """Return what was used of an agreement's limits, by jobs of `standing` that are not recorded yet as well."""
+        counts, today = self._counts[agreement], day_of(at)
+        fresh = 0
+        for job in reversed(list(standing.jobs.items())):
+            if job.entries[0] < self._size:
+                break
+            is_counted = job.id != apart_from and job.state not in _NOT_COUNTED
+            fresh += job.submitted.agreement == agreement and is_counted
+        own = self._days.get(apart_from or "")
+        total = counts.total() + fresh - (own is not None)
+        return Consumption(jobs=total, jobs_today=counts[today] + fresh - (own == today))
+
+    def _put(self, job: JobStanding, at: str) -> None:
+        is_counted = job.state not in _NOT_COUNTED
+        if is_counted and job.id not in self._days:
+            self._days[job.id] = day_of(at)
+            self._counts[job.submitted.agreement][self._days[job.id]] += 1
+        elif not is_counted and job.id in self._days:
+            self._counts[job.submitted.agreement][self._days.pop(job.id)] -= 1
