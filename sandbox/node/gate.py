@@ -123,6 +123,24 @@ class Gate:
         """Return the queue of held results."""
         return self._held
 
+    @property
+    def book(self) -> QuestionBook:
+        """Return the book of questions."""
+        return self._book
+
+    def under(self, judge: Judge) -> "Gate":
+        """Return this gate with another judge: for a job, which brings its own agreement."""
+        return Gate(
+            judge=judge,
+            catalogue=self._catalogue,
+            engine=self._engine,
+            history=self._history,
+            book=self._book,
+            held=self._held,
+            running=self._running,
+            limits=self._limits,
+        )
+
     def explain(self, asking: Asking) -> Explanation:
         """Say what would happen to a question; runs, charges and records nothing."""
         seen = self._book.consumption(item.id for item in self._judge.agreements)
@@ -148,6 +166,25 @@ class Gate:
                     continue
                 return self._run(question, found, catalogue, on_progress, cancel)
         raise UnavailableError(ErrorCode.HISTORY_BUSY, "expected a moment without other questions, got none")
+
+    def answer_charged(
+        self, job: str, asking: Asking, *, on_progress: OnProgress | None = None, cancel: Cancel | None = None
+    ) -> Answer:
+        """Take a job that is charged already to its end, under its own id (side effects: book, history, held queue).
+
+        What was interrupted goes on: the limits that it was within are not asked again, and nothing is charged again.
+
+        Raises:
+            ConflictError: it is being computed, or has come to an end that stands.
+        """
+        catalogue = self._catalogue.load()
+        found = self._judge.judge(asking, catalogue, {})
+        if found.admitted is None:
+            return Refused(question=job, explanation=found)
+        question = _new_question(asking, found.admitted, name=job)
+        with self._running.mark(job):
+            self._book.begin(question)
+            return self._run(question, found, catalogue, on_progress, cancel)
 
     def approve_held(self, output: str, person: str, *, suppress_reviewed: bool = False) -> Released | HeldOutput:
         """Approve a held candidate in the name of `person`; once enough people have, let it out.
@@ -280,7 +317,7 @@ def _admitted(found: Explanation) -> Admitted:
     return found.admitted
 
 
-def _new_question(asking: Asking, admitted: Admitted) -> NewQuestion:
+def _new_question(asking: Asking, admitted: Admitted, *, name: str | None = None) -> NewQuestion:
     asked: JsonValue = {
         "intermediary": asking.intermediary,
         "partner": asking.partner,
@@ -288,7 +325,7 @@ def _new_question(asking: Asking, admitted: Admitted) -> NewQuestion:
         "purpose": asking.purpose,
     }
     return NewQuestion(
-        id=new_id("job"),
+        id=name or new_id("job"),
         partner=asking.partner,
         purpose=asking.purpose,
         operations=admitted.operations,

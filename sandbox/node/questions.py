@@ -52,8 +52,9 @@ TRANSITIONS: Final[Mapping[QuestionState, frozenset[QuestionState]]] = {
     ),
     QuestionState.HELD: frozenset({QuestionState.RELEASED, QuestionState.REJECTED}),
     QuestionState.REFUSED: frozenset(),
-    QuestionState.FAILED: frozenset(),
-    QuestionState.CANCELLED: frozenset(),
+    # A job that was interrupted, or that may be tried again, goes on under its own id and its one charge.
+    QuestionState.FAILED: frozenset({QuestionState.RUNNING}),
+    QuestionState.CANCELLED: frozenset({QuestionState.RUNNING}),
     QuestionState.REJECTED: frozenset(),
     QuestionState.RELEASED: frozenset(),
 }
@@ -132,6 +133,32 @@ class QuestionBook:
                 charge = {"question": question.id, "agreement": agreement, "day": _day(now), "rounds": rounds}
                 connection.execute(insert(CHARGE).values(**charge))
 
+    def charge(self, job: str, agreement: str) -> int:
+        """Charge a job to its agreement, once however often; return how many jobs that agreement has used.
+
+        For jobs whose reservation is in the log: it is charged here whatever else happened meanwhile.
+        """
+        now = self._clock.now()
+        with writing(self._database) as connection:
+            mine = select(CHARGE.c.question).where(CHARGE.c.question == job, CHARGE.c.agreement == agreement)
+            if connection.execute(mine).first() is None:
+                charge = {"question": job, "agreement": agreement, "day": _day(now), "rounds": 0}
+                connection.execute(insert(CHARGE).values(**charge))
+            return _consumption(connection, agreement, now).jobs
+
+    def begin(self, question: NewQuestion) -> None:
+        """Record that a charged job is being computed, for the first time or again.
+
+        Raises:
+            ConflictError: it is being computed already, or has come to an end that stands.
+        """
+        with writing(self._database) as connection:
+            if connection.execute(select(QUESTION.c.id).where(QUESTION.c.id == question.id)).first() is not None:
+                self._move(connection, question.id, QuestionState.RUNNING)
+                return
+            state = {"state": QuestionState.RUNNING.value, "received_at": format_time(self._clock.now())}
+            connection.execute(insert(QUESTION).values(**_row(question), **state))
+
     def end(self, question: str, state: QuestionState, *, code: str | None = None) -> None:
         """Record how a question ended.
 
@@ -173,17 +200,22 @@ class QuestionBook:
                 ended += 1
         return ended
 
+    def find(self, question: str) -> AskedQuestion | None:
+        """Return one question, or nothing."""
+        with reading(self._database) as connection:
+            row = connection.execute(select(QUESTION).where(QUESTION.c.id == question)).one_or_none()
+        return None if row is None else _question(row._mapping)
+
     def get(self, question: str) -> AskedQuestion:
         """Return one question.
 
         Raises:
             NotFoundError: there is none of this id.
         """
-        with reading(self._database) as connection:
-            row = connection.execute(select(QUESTION).where(QUESTION.c.id == question)).one_or_none()
-        if row is None:
+        found = self.find(question)
+        if found is None:
             raise NotFoundError(ErrorCode.OUTPUT_NOT_FOUND, "no question of this id")
-        return _question(row._mapping)
+        return found
 
     def list_questions(self) -> list[AskedQuestion]:
         """Return all questions, in the order they came."""
@@ -213,10 +245,11 @@ class QuestionBook:
         output: str | None = None,
     ) -> None:
         sources = [source.value for source, targets in TRANSITIONS.items() if state in targets]
+        ended_at = None if state is QuestionState.RUNNING else format_time(self._clock.now())
         moved = connection.execute(
             update(QUESTION)
             .where(QUESTION.c.id == question, QUESTION.c.state.in_(sources))
-            .values(state=state.value, ended_at=format_time(self._clock.now()), code=code, output=output)
+            .values(state=state.value, ended_at=ended_at, code=code, output=output)
         )
         if moved.rowcount != 1:
             raise ConflictError(ErrorCode.TRANSITION_REFUSED, f"the question cannot become `{state}` now")

@@ -1,14 +1,19 @@
 """`yingbi node`: make a node, check its cage, and take questions through its gate as its operator."""
 
 import json
+import signal
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict, replace
+from datetime import UTC, datetime
 from pathlib import Path
+from threading import Event
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
 from yingbi.canonical import JsonValue, canonical_bytes
+from yingbi.cli.keys import PassphraseFile, read_passphrase
 from yingbi.cli.output import (
     JsonFlag,
     OutFile,
@@ -30,6 +35,8 @@ if TYPE_CHECKING:
     from sandbox.node.gate import Gate
     from sandbox.node.home import NodeHome
     from sandbox.node.judging import Asking, Explanation
+    from sandbox.node.status import NodeStatus
+    from sandbox.node.veto import VetoKind
 
 __all__ = ["NodeOption", "app", "import_node"]
 
@@ -47,6 +54,9 @@ Sql = Annotated[str | None, typer.Argument(help=t("node.argument.sql"))]
 PlanFile = Annotated[Path | None, typer.Option("--plan", help=t("node.option.plan"))]
 OutputId = Annotated[str, typer.Argument(help=t("node.argument.output"))]
 Person = Annotated[str, typer.Option("--person", help=t("node.option.person"))]
+Lift = Annotated[bool, typer.Option("--lift", help=t("node.option.lift"))]
+Officer = Annotated[str | None, typer.Option("--person", help=t("node.option.officer"))]
+OfficerKey = Annotated[Path | None, typer.Option("--key", help=t("node.option.officer_key"))]
 
 
 @app.command("init", help=t("node.init.help"))
@@ -225,6 +235,129 @@ def held_reject(output: OutputId, person: Person, node: NodeOption = Path(), as_
     show_fields(t("node.held.title"), fields, as_json=as_json)
 
 
+@app.command("trust", help=t("node.trust.help"))
+def trust(
+    file: Annotated[Path | None, typer.Argument(help=t("node.argument.trust"))] = None,
+    hub: Annotated[str | None, typer.Option("--hub", help=t("node.option.hub"))] = None,
+    bureau: Annotated[str | None, typer.Option("--bureau", help=t("node.option.bureau"))] = None,
+    key: Annotated[str | None, typer.Option("--key", help=t("node.option.key"))] = None,
+    ca_file: Annotated[str | None, typer.Option("--ca", help=t("node.option.ca"))] = None,
+    proxy: Annotated[str | None, typer.Option("--proxy", help=t("node.option.proxy"))] = None,
+    max_age_s: Annotated[int | None, typer.Option("--max-age", min=1, help=t("node.option.max_age"))] = None,
+    resolve: Annotated[bool, typer.Option("--resolve", help=t("node.option.resolve"))] = False,
+    node: NodeOption = Path(),
+    as_json: JsonFlag = False,
+) -> None:
+    """Pin whom the node believes and where its hub is, show it, or resolve what was reported."""
+    home = import_node(node)
+    from sandbox.node.agent_home import AgentConfig, load_agent, load_trust, save_agent
+    from sandbox.node.reports import Reports
+
+    if resolve:
+        Reports(home.database, home.folder, home.clock).resolve()
+    given = {"hub": hub, "bureau": bureau, "key": key, "ca": ca_file, "proxy": proxy, "max_age_s": max_age_s}
+    chosen = {name: value for name, value in given.items() if value is not None}
+    if file is not None:
+        if hub is None or bureau is None:
+            raise InvalidRequestError(ErrorCode.USAGE, "expected `--hub` and `--bureau` with a trust file")
+        save_agent(home, AgentConfig(**chosen), read_file(file))  # type: ignore[arg-type]
+    elif chosen:
+        from sandbox.node.agent_home import TRUST_NAME
+
+        changed = replace(load_agent(home), **chosen)  # type: ignore[arg-type]
+        save_agent(home, changed, read_file(home.folder / TRUST_NAME))
+    config, pinned = load_agent(home), load_trust(home)
+    fields = {
+        "name": home.config.name,
+        "place": config.hub,
+        "origin": pinned.origin,
+        "vkey": "\n".join(one.encode() for one in pinned.policy.verifiers),
+        "thumbprint": "\n".join(one.thumbprint for one in pinned.roots),
+    }
+    show_fields(t("node.trust.title"), fields, as_json=as_json)
+
+
+@app.command("run", help=t("node.run.help"))
+def run(node: NodeOption = Path(), passphrase_file: PassphraseFile = None) -> None:
+    """Follow the hub's log and do the work that it leases, until SIGTERM or SIGINT."""
+    home = import_node(node)
+    from sandbox.node.agent_home import open_agent
+
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        with open_agent(home, passphrase=read_passphrase(passphrase_file)) as opened:
+            typer.echo(t("node.run.ready", node=home.config.name))
+            opened.agent.run(Event())
+    except KeyboardInterrupt:
+        # What was under way goes on at the next start, from the journal.
+        return
+
+
+@app.command("status", help=t("node.status.help"))
+def status(node: NodeOption = Path(), as_json: JsonFlag = False) -> None:
+    """Show what the node followed, its jobs, what the unit stopped and what is to be reported; 1 where it is halted."""
+    home = import_node(node)
+    from sandbox.node.status import read_status
+
+    found = read_status(home)
+    if as_json:
+        typer.echo(json.dumps(_status_json(found)))
+    else:
+        _show_status(found)
+    if found.is_halted:
+        raise typer.Exit(int(ExitCode.INVALID))
+
+
+@app.command("veto", help=t("node.veto.help"))
+def veto(
+    target: Annotated[str, typer.Argument(help=t("node.argument.target"))],
+    lift: Lift = False,
+    person: Officer = None,
+    key: OfficerKey = None,
+    passphrase_file: PassphraseFile = None,
+    node: NodeOption = Path(),
+    as_json: JsonFlag = False,
+) -> None:
+    """Stop a job, a partner or an agreement at this node, whatever the hub says."""
+    home = import_node(node)
+    from sandbox.node.veto import VetoKind
+
+    _stop(home, VetoKind.VETO, target, lift=lift, officer=(person, key, passphrase_file), as_json=as_json)
+
+
+@app.command("hold", help=t("node.hold.help"))
+def hold(
+    lift: Lift = False,
+    person: Officer = None,
+    key: OfficerKey = None,
+    passphrase_file: PassphraseFile = None,
+    node: NodeOption = Path(),
+    as_json: JsonFlag = False,
+) -> None:
+    """Stop everything at this node until the hold is lifted."""
+    home = import_node(node)
+    from sandbox.node.veto import EVERYTHING, VetoKind
+
+    _stop(home, VetoKind.HOLD, EVERYTHING, lift=lift, officer=(person, key, passphrase_file), as_json=as_json)
+
+
+@app.command("withdraw", help=t("node.withdraw.help"))
+def withdraw(
+    target: Annotated[str | None, typer.Argument(help=t("node.argument.withdrawn"))] = None,
+    person: Officer = None,
+    key: OfficerKey = None,
+    passphrase_file: PassphraseFile = None,
+    node: NodeOption = Path(),
+    as_json: JsonFlag = False,
+) -> None:
+    """Stop everything at this node for good, or what has to do with one party, data set or agreement."""
+    home = import_node(node)
+    from sandbox.node.veto import EVERYTHING, VetoKind
+
+    wanted = target or EVERYTHING
+    _stop(home, VetoKind.WITHDRAW, wanted, lift=False, officer=(person, key, passphrase_file), as_json=as_json)
+
+
 def import_node(folder: Path) -> "NodeHome":
     """Open a node, or say which extra is missing."""
     with _extra():
@@ -325,3 +458,82 @@ def _queue(home: "NodeHome") -> "HeldQueue":
     from sandbox.disclosure.held import HeldQueue
 
     return HeldQueue(home.database, home.folder / "held", home.clock)
+
+
+def _interrupt(*_: object) -> NoReturn:
+    raise KeyboardInterrupt
+
+
+def _stop(
+    home: "NodeHome",
+    kind: "VetoKind",
+    target: str,
+    *,
+    lift: bool,
+    officer: tuple[str | None, Path | None, Path | None],
+    as_json: bool,
+) -> None:
+    """Stop or let go on, first here and then, where an officer signs, in the log."""
+    from sandbox.node.stopping import report_stop
+    from sandbox.node.veto import Vetoes
+    from yingbi.keys import load_signing_key
+
+    vetoes = Vetoes(home.database, home.clock)
+    if lift:
+        vetoes.lift(kind, target)
+    else:
+        # First of all: what stops here waits for no key and no hub.
+        vetoes.set(kind, target)
+    person, key, passphrase_file = officer
+    if (person is None) != (key is None) or (lift and key is not None):
+        raise InvalidRequestError(ErrorCode.USAGE, "expected `--person` and `--key` together, to stop something")
+    if person is not None and key is not None:
+        report_stop(home, target, person=person, key=load_signing_key(key, passphrase=read_passphrase(passphrase_file)))
+    rows = [(one.kind.value, one.target, one.set_at) for one in vetoes.standing()]
+    show_rows(t("node.stopped.title"), ("kind", "item", "observed_at"), rows, as_json=as_json)
+
+
+def _status_json(found: "NodeStatus") -> dict[str, object]:
+    jobs = [
+        {"job": row.job, "partner": row.partner, "attempt": row.attempt, "step": row.step.value, "cause": row.cause}
+        for row in found.jobs
+    ]
+    return {
+        "node": found.node,
+        "hub": found.hub,
+        "origin": found.origin,
+        "size": found.size,
+        "root": found.root,
+        "cosigned_at": found.cosigned_at,
+        "halted": found.is_halted,
+        "jobs": jobs,
+        "stopped": [asdict(one) for one in found.vetoes],
+        "reports": [asdict(one) for one in found.reports],
+        "violations": [asdict(one) for one in found.violations],
+    }
+
+
+def _show_status(found: "NodeStatus") -> None:
+    cosigned = datetime.fromtimestamp(found.cosigned_at, UTC).isoformat() if found.cosigned_at else None
+    word = t("node.word.halted") if found.is_halted else t("node.word.sound")
+    fields = {
+        "name": found.node,
+        "place": found.hub,
+        "origin": found.origin,
+        "size": found.size,
+        "observed_at": cosigned,
+        "state": word,
+    }
+    show_fields(t("node.status.title"), fields, as_json=False)
+    if found.jobs:
+        rows = [(row.job, row.partner, row.attempt, row.step.value, row.cause) for row in found.jobs]
+        show_rows(t("node.status.jobs"), ("id", "partner", "attempt", "state", "reason"), rows, as_json=False)
+    if found.vetoes:
+        stopped = [(one.kind.value, one.target, one.set_at) for one in found.vetoes]
+        show_rows(t("node.stopped.title"), ("kind", "item", "observed_at"), stopped, as_json=False)
+    if found.reports:
+        told = [(one.at, one.code, one.message, one.job, one.evidence) for one in found.reports]
+        show_rows(t("node.status.reports"), ("observed_at", "code", "problem", "id", "file"), told, as_json=False)
+    if found.violations:
+        broken = [(one.seq, one.type, one.subject, one.rule) for one in found.violations]
+        show_rows(t("node.status.violations"), ("index", "type", "id", "rule"), broken, as_json=False)

@@ -1,0 +1,488 @@
+"""The node's agent: takes leases, and brings each job to its end, one step at a time.
+
+No receipt, no run: a job is computed only after `job.started` and its reservation are in the followed log. No receipt,
+no release: the sealed result leaves only after the entry that names its ciphertext is there. What is sent is made once
+and stored before; what comes next is read from journal, book and log, so that a process that dies anywhere goes on,
+charges nothing twice and releases nothing twice.
+
+The unit's veto is looked at before every step and, while a computation runs, several times a second, by a watcher that
+also follows the log: what is suspended, frozen or vetoed stops within one look.
+"""
+
+import logging
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from threading import Event
+from time import monotonic
+from typing import Final
+
+from policies.decision import Reason
+from policies.jobs import JobState
+from sandbox.disclosure.held import HeldOutput, HeldState
+from sandbox.node.declaring import Declarer
+from sandbox.node.following import Follower
+from sandbox.node.gate import Failed, Gate, Refused
+from sandbox.node.hub_client import HubClient, Lease, parse_lease
+from sandbox.node.journal import JobRow, JobStep, Journal
+from sandbox.node.questions import QuestionState
+from sandbox.node.recording import Recorder, UnfittingError
+from sandbox.node.reports import Reports
+from sandbox.node.results import seal_result
+from sandbox.node.statements import Charge, Made, StatementMaker, explanation_json
+from sandbox.node.verifying import JobVerifier, UnfitJobError, UntrueLeaseError, VerifiedJob
+from sandbox.node.watching import Watcher
+from yingbi.canonical import JsonValue, digest_bytes
+from yingbi.errors import (
+    ConflictError,
+    ErrorCode,
+    NotFoundError,
+    RefusedError,
+    SandboxError,
+    TamperDetectedError,
+)
+from yingbi.events import EntryType
+from yingbi.events.jobs import FailureReason, Interruption, RefusalReason
+from yingbi.events.outputs import CheckVerdict, OutputChecked
+
+__all__ = ["Agent"]
+
+_LOG: Final = logging.getLogger(__name__)
+_MAX_RUNS: Final = 3
+_DECLARE_EVERY_S: Final = 5.0
+_BACKOFF_S: Final = (0.2, 1.0, 5.0, 15.0)
+_RUNNING: Final = (JobState.STARTED,)
+
+_FAILURES: Final[Mapping[ErrorCode, tuple[FailureReason, bool]]] = {
+    ErrorCode.CAGE_UNAVAILABLE: (FailureReason.ISOLATION_ERROR, True),
+    ErrorCode.ENGINE_FAILED: (FailureReason.ENGINE_ERROR, True),
+    ErrorCode.HISTORY_BUSY: (FailureReason.ENGINE_ERROR, True),
+    ErrorCode.HISTORY_LIMIT: (FailureReason.OUT_OF_RESOURCES, False),
+    ErrorCode.NODE_UNAVAILABLE: (FailureReason.OUT_OF_RESOURCES, True),
+    ErrorCode.RESOURCE_LIMIT: (FailureReason.OUT_OF_RESOURCES, False),
+    ErrorCode.JOB_REFUSED: (FailureReason.PROTOCOL_ERROR, False),
+}
+"""What a failure is called in the log, and whether the job may be tried again; all else is an engine error for good."""
+
+
+class Agent:
+    """One node's agent. One thread calls it; one process a node.
+
+    Args:
+        node: its party.
+        hub: the hub.
+        follower: the log.
+        verifier: verifies jobs.
+        recorder: has statements recorded.
+        gate: the node's gate, over its own engine and books; each job brings its agreement.
+        journal: where jobs are.
+        reports: what is to be said against the hub.
+        maker: makes and signs statements.
+        software: the digest of what runs here.
+        declarer: tells the log of versions that are published here.
+    """
+
+    def __init__(
+        self,
+        *,
+        node: str,
+        hub: HubClient,
+        follower: Follower,
+        verifier: JobVerifier,
+        recorder: Recorder,
+        gate: Gate,
+        journal: Journal,
+        reports: Reports,
+        maker: StatementMaker,
+        software: str,
+        declarer: Declarer | None = None,
+    ) -> None:
+        self._node = node
+        self._hub = hub
+        self._follower = follower
+        self._verifier = verifier
+        self._recorder = recorder
+        self._gate = gate
+        self._journal = journal
+        self._reports = reports
+        self._maker = maker
+        self._software = software
+        self._declarer = declarer
+        self._declared_at = -_DECLARE_EVERY_S
+        self._steps: Final[Mapping[JobStep, Callable[[JobRow], bool]]] = {
+            JobStep.TAKEN: self._verify,
+            JobStep.REFUSING: self._record_refusal,
+            JobStep.STARTING: self._record_start,
+            JobStep.STARTED: self._compute,
+            JobStep.HOLDING: self._record_hold,
+            JobStep.HELD: self._look_at_checks,
+            JobStep.REJECTING: self._record_rejection,
+            JobStep.RELEASING: self._record_release,
+            JobStep.RELEASED: self._upload,
+            JobStep.FAILING: self._record_failure,
+            JobStep.INTERRUPTING: self._record_interruption,
+        }
+
+    # --- the loop ----------------------------------------------------------------------------------------------------
+
+    def run(self, stop: Event, *, wait_s: float = 20.0) -> None:
+        """Work until `stop` is set.
+
+        Raises:
+            TamperDetectedError: the log contradicts itself; a person has to look.
+        """
+        failures = 0
+        while not stop.is_set():
+            try:
+                self.work(wait_s=wait_s)
+                failures = 0
+            except TamperDetectedError:
+                raise
+            except SandboxError as error:
+                _LOG.warning("%s: %s", error.code, error.message)
+                stop.wait(_BACKOFF_S[min(failures, len(_BACKOFF_S) - 1)])
+                failures += 1
+
+    def work(self, *, wait_s: float = 0.0) -> None:
+        """Go on with what is open, then ask for one lease and bring it as far as it goes.
+
+        Raises:
+            SandboxError: something did not work out now; everything may be called again.
+        """
+        self._follower.require_sound()
+        self.resume()
+        lease = self._poll(wait_s)
+        if lease is not None and self._journal.take(lease):
+            self.advance(lease.job)
+
+    def resume(self) -> None:
+        """Follow the log, and bring all open jobs as far as they go.
+
+        Raises:
+            SandboxError: the first that did not work out; the others went on all the same.
+        """
+        self._follower.follow()
+        self._post()
+        self._declare()
+        failed: SandboxError | None = None
+        for row in self._journal.jobs(is_open=True):
+            try:
+                self.advance(row.job)
+            except SandboxError as error:
+                failed = failed or error
+        if failed is not None:
+            raise failed
+
+    def advance(self, job: str) -> JobStep:
+        """Bring one job as far as it goes now; return where it is.
+
+        Raises:
+            SandboxError: a step did not work out now.
+        """
+        while True:
+            row = self._journal.get(job)
+            step = self._steps.get(row.step)
+            if step is None or not step(row):
+                return row.step
+
+    def _poll(self, wait_s: float) -> Lease | None:
+        polled = self._hub.poll(self._node, wait_s)
+        self._follower.follow()
+        return polled.lease
+
+    def _declare(self) -> None:
+        """Now and then, tell the log of versions that were published since."""
+        if self._declarer is not None and monotonic() - self._declared_at >= _DECLARE_EVERY_S:
+            self._declarer.declare()
+            self._declared_at = monotonic()
+
+    def _post(self) -> None:
+        """Send what the unit's CDO has said and the hub has not recorded yet."""
+        for statement in self._journal.outbox():
+            try:
+                (answer,) = self._hub.report_incident([statement])
+            except (ConflictError, RefusedError) as error:
+                _LOG.warning("a freeze was not recorded: %s", error.code)
+                self._journal.posted(statement, None)
+            else:
+                self._journal.posted(statement, answer.index)
+
+    # --- before the run ----------------------------------------------------------------------------------------------
+
+    def _verify(self, row: JobRow) -> bool:
+        lease = parse_lease(row.lease)
+        try:
+            found = self._verifier.verify(lease)
+        except UntrueLeaseError as error:
+            self._reports.add(error.code, error.message, job=row.job)
+            self._journal.move(row, JobStep.LOST, cause="untrue-lease")
+        except UnfitJobError as error:
+            made = self._maker.refused(row.job, error.reasons, gate=error.gate, terms=error.terms)
+            notice = explanation_json(error.reasons)
+            self._journal.prepare(row, JobStep.REFUSING, [made], notice=notice, cause=error.reasons[0].code.value)
+        else:
+            self._journal.prepare(row, JobStep.STARTING, self._start(found))
+        return True
+
+    def _start(self, found: VerifiedJob) -> list[Made]:
+        """Make the statements of a start; a job that is tried again was charged at its first start."""
+        started = self._maker.started(
+            found.job,
+            attempt=found.attempt,
+            datasets=found.versions,
+            terms=found.terms,
+            software=self._software,
+            head=self._follower.head,
+        )
+        if found.charge is not None:
+            return [started]
+        used = self._gate.book.consumption([found.agreement.id])[found.agreement.id].jobs
+        return [started, self._maker.reserved(found.job, self._charge(found, used + 1))]
+
+    def _charge(self, found: VerifiedJob, used: int) -> Charge:
+        return Charge(budget=found.agreement.id, remaining=max(found.agreement.limits.jobs - used, 0))
+
+    def _record_start(self, row: JobRow) -> bool:
+        return self._record(row, JobStep.STARTED)
+
+    def _record_refusal(self, row: JobRow) -> bool:
+        return self._record(row, JobStep.REFUSED, before=self._put_notice)
+
+    # --- the run -----------------------------------------------------------------------------------------------------
+
+    def _compute(self, row: JobRow) -> bool:
+        """Compute a job that has started, unless it must stop; or go on from what was computed before."""
+        found = self._describe(row, *_RUNNING)
+        if found is None:
+            return True
+        used = self._gate.book.charge(found.job, found.agreement.id)
+        charge = self._charge(found, used)
+        question = self._gate.book.find(row.job)
+        if question is not None and question.state is QuestionState.RELEASED:
+            return self._release(row, found, charge, is_checked=True)
+        if question is not None and question.state is QuestionState.HELD:
+            return self._hold(row)
+        stop = self._verifier.find_stop(found)
+        if stop is not None:
+            return self._interrupt(row, stop)
+        return self._answer(row, found, charge)
+
+    def _answer(self, row: JobRow, found: VerifiedJob, charge: Charge) -> bool:
+        if self._journal.count_run(row) >= _MAX_RUNS:
+            return self._fail(row, charge, FailureReason.OUT_OF_RESOURCES, is_retryable=False)
+        with Watcher(found, self._verifier, self._follower, self._hub) as watcher:
+            answer = found.gate.answer_charged(row.job, found.asking, on_progress=watcher.tell, cancel=watcher.cancel)
+        if isinstance(answer, Refused):
+            # Between the decision and the run, something changed that the gate knows and the log does not.
+            notice = explanation_json(answer.explanation.reasons or [_refusal(answer)])
+            return self._fail(row, charge, FailureReason.PROTOCOL_ERROR, is_retryable=False, notice=notice)
+        if isinstance(answer, Failed):
+            if answer.problem.code is ErrorCode.RUN_CANCELLED:
+                return self._after_cancel(row, watcher)
+            reason, is_retryable = _FAILURES.get(answer.problem.code, (FailureReason.ENGINE_ERROR, False))
+            return self._fail(row, charge, reason, is_retryable=is_retryable)
+        # What was answered is read from the book, as after a crash: there is one way on, not two.
+        return True
+
+    def _after_cancel(self, row: JobRow, watcher: Watcher) -> bool:
+        if watcher.interruption is not None:
+            return self._interrupt(row, watcher.interruption)
+        # The log went on without this node, or contradicts itself: the next look at it says what becomes of the job.
+        self._follower.require_sound()
+        return True
+
+    def _release(self, row: JobRow, found: VerifiedJob, charge: Charge, *, is_checked: bool) -> bool:
+        """Seal what the gate released, and make the statements without which it does not leave."""
+        kept = self._gate.book.output(self._gate.book.get(row.job).output or "")
+        result = seal_result(kept, job=row.job, agreement=found.agreement.id, recipient=found.submitted.result_key)
+        made = []
+        if is_checked:
+            made.append(self._maker.checked(row.job, candidate=result.content, rules=result.rules, findings=()))
+        made.append(
+            self._maker.released(
+                row.job,
+                content=result.content,
+                ciphertext=digest_bytes(result.sealed),
+                software=self._software,
+                rules=result.rules,
+                charge=charge,
+            )
+        )
+        made.append(self._maker.committed(row.job, charge))
+        self._journal.prepare(row, JobStep.RELEASING, made, sealed=result.sealed)
+        return True
+
+    def _hold(self, row: JobRow) -> bool:
+        held = next(one for one in self._gate.held.waiting() if one.question == row.job)
+        made = self._maker.held(
+            row.job, output=held.id, candidate=held.commitment, rules=held.rules, notice=held.notice
+        )
+        self._journal.prepare(row, JobStep.HOLDING, [made], notice=dict(held.notice))
+        return True
+
+    def _fail(
+        self,
+        row: JobRow,
+        charge: Charge,
+        reason: FailureReason,
+        *,
+        is_retryable: bool,
+        notice: JsonValue = None,
+    ) -> bool:
+        made = [self._maker.failed(row.job, attempt=row.attempt, reason=reason, is_retryable=is_retryable)]
+        if not is_retryable:
+            made.append(self._maker.committed(row.job, charge))
+        self._journal.prepare(row, JobStep.FAILING, made, notice=notice, cause=reason.value)
+        return True
+
+    def _interrupt(self, row: JobRow, reason: Interruption) -> bool:
+        made = self._maker.interrupted(row.job, attempt=row.attempt, reason=reason)
+        self._journal.prepare(row, JobStep.INTERRUPTING, [made], cause=reason.value)
+        return True
+
+    # --- after the run -----------------------------------------------------------------------------------------------
+
+    def _record_release(self, row: JobRow) -> bool:
+        """Have the release recorded, unless the job was stopped since; what is in the log already stays released."""
+        made = self._journal.statements(row, JobStep.RELEASING)
+        entries = self._recorder.find(row.job, made)
+        if entries is not None:
+            self._journal.recorded(row, JobStep.RELEASED, entries)
+            return True
+        found = self._describe(row, JobState.STARTED, JobState.HELD)
+        if found is None:
+            return True
+        stop = self._verifier.find_stop(found)
+        if stop is None:
+            return self._record(row, JobStep.RELEASED)
+        if self._verifier.state(row.job) is JobState.STARTED:
+            return self._interrupt(row, stop)
+        return False
+
+    def _upload(self, row: JobRow) -> bool:
+        """Upload a result whose release is in the log; while the unit's veto stands it stays here."""
+        found = self._describe(row, JobState.RELEASED, JobState.DELIVERED)
+        if found is None or row.sealed is None:
+            return False
+        if self._released(row) != digest_bytes(row.sealed):
+            raise TamperDetectedError(ErrorCode.STORE_DAMAGED, "the sealed result is not what the log says")
+        if self._verifier.is_vetoed(found):
+            return False
+        self._hub.put_result(row.job, row.sealed)
+        self._journal.move(row, JobStep.DONE)
+        return True
+
+    def _released(self, row: JobRow) -> str | None:
+        """Return the ciphertext that the followed log names for a job."""
+        entries = self._follower.entries_of(row.job)
+        found = [entry for _, entry in entries if entry.type is EntryType.OUTPUT_RELEASED]
+        return str(found[-1].statement.payload.body["ciphertext"]) if found else None
+
+    def _record_hold(self, row: JobRow) -> bool:
+        return self._record(row, JobStep.HELD, before=self._put_notice)
+
+    def _look_at_checks(self, row: JobRow) -> bool:
+        """Carry out what people said of a held candidate, once enough of them have, by the followed log."""
+        found = self._describe(row, JobState.HELD)
+        if found is None:
+            return True
+        (said,) = self._journal.statements(row, JobStep.HOLDING)
+        payload = said.statement.payload
+        self._take_checks(found, payload.id)
+        state = self._gate.book.get(row.job).state
+        charge = self._charge(found, self._gate.book.charge(row.job, found.agreement.id))
+        if state is QuestionState.RELEASED:
+            return self._release(row, found, charge, is_checked=False)
+        if state is QuestionState.REJECTED:
+            gone = self._maker.destroyed(row.job, output=payload.id, candidate=str(payload.body["candidate"]))
+            self._journal.prepare(row, JobStep.REJECTING, [gone, self._maker.committed(row.job, charge)])
+            return True
+        return False
+
+    def _take_checks(self, found: VerifiedJob, output: str) -> None:
+        """Tell the queue what people said, and carry out what follows, also where a process died in between."""
+        queue = self._gate.held
+        if self._verifier.is_vetoed(found):
+            return
+        for person, verdict in self._checks(found.job, queue.find(output)):
+            # Who has said so already says nothing new, who asked for the result nothing at all; and some may not leave
+            # whoever lets them.
+            with suppress(RefusedError, ConflictError):
+                if verdict is CheckVerdict.FAIL:
+                    queue.reject(output, person)
+                elif queue.find(output).state is not HeldState.APPROVED:
+                    queue.approve(output, person)
+        state = queue.find(output).state
+        if state is HeldState.REJECTED and self._gate.book.get(found.job).state is QuestionState.HELD:
+            self._gate.book.end(found.job, QuestionState.REJECTED)
+        if state is HeldState.APPROVED:
+            try:
+                found.gate.release_held(output)
+            except (RefusedError, ConflictError) as error:
+                _LOG.warning("approved, and still held: %s: %s", error.code, error.message)
+
+    def _checks(self, job: str, held: HeldOutput) -> list[tuple[str, CheckVerdict]]:
+        """Return what people said in the log of this very candidate: failures first, then those who let it pass."""
+        found = []
+        for _, entry in self._follower.entries_of(job):
+            payload = entry.statement.payload
+            if entry.type is EntryType.OUTPUT_CHECKED and payload.issuer.startswith("person:"):
+                body = OutputChecked.model_validate(payload.body)
+                if (body.candidate, body.rules) == (held.commitment, held.rules):
+                    found.append((payload.issuer, body.verdict))
+        return sorted(
+            (one for one in found if one[1] is not CheckVerdict.REVIEW), key=lambda one: one[1] is CheckVerdict.PASS
+        )
+
+    def _record_rejection(self, row: JobRow) -> bool:
+        return self._record(row, JobStep.REJECTED)
+
+    def _record_failure(self, row: JobRow) -> bool:
+        return self._record(row, JobStep.FAILED, before=self._put_notice)
+
+    def _record_interruption(self, row: JobRow) -> bool:
+        """Have an interruption recorded; where the release before it had reached the log after all, that stands."""
+        released = self._journal.statements(row, JobStep.RELEASING)
+        entries = self._recorder.find(row.job, released) if released else None
+        if entries is not None:
+            self._journal.recorded(row, JobStep.RELEASED, entries, of=JobStep.RELEASING)
+            return True
+        return self._record(row, JobStep.INTERRUPTED)
+
+    # --- for all steps -----------------------------------------------------------------------------------------------
+
+    def _describe(self, row: JobRow, *states: JobState) -> VerifiedJob | None:
+        """Return the job as the log has it now; where the log has it elsewhere, the lease is lost."""
+        try:
+            return self._verifier.describe(parse_lease(row.lease), *states)
+        except UntrueLeaseError:
+            if row.step is not JobStep.RELEASED:
+                self._journal.move(row, JobStep.LOST, cause=str(self._verifier.state(row.job)))
+            return None
+
+    def _record(self, row: JobRow, step: JobStep, *, before: Callable[[JobRow], None] | None = None) -> bool:
+        made = self._journal.statements(row, row.step)
+        if before is not None:
+            before(row)
+        try:
+            entries = self._recorder.record(row.job, made)
+        except UnfittingError as error:
+            _LOG.warning("job lost: %s", error.message)
+            self._journal.move(row, JobStep.LOST, cause=str(self._verifier.state(row.job)))
+            return True
+        self._journal.recorded(row, step, entries)
+        return True
+
+    def _put_notice(self, row: JobRow) -> None:
+        """Tell the partner why, before the log says that it is so: who sees the state sees the reasons.
+
+        The log has them in short: a hub that does not listen is no reason to wait.
+        """
+        if row.notice is not None:
+            with suppress(ConflictError, RefusedError, NotFoundError):
+                self._hub.put_notice(row.job, row.notice)
+
+
+def _refusal(answer: Refused) -> Reason:
+    problem = answer.explanation.problem
+    message = "the question is not admitted" if problem is None else problem.message
+    return Reason(code=RefusalReason.PLAN_NOT_ADMITTED, rule=None, message=message)

@@ -1,0 +1,323 @@
+"""What a node verifies by itself before a job runs, from the log that it followed and what it holds itself.
+
+The hub's lease is a hint where to look. Two kinds of answer when something does not hold:
+
+- `UntrueLeaseError`: the lease says what the log does not (another statement, another plan, another node, an attempt
+  that is over). That is the hub's doing; it is reported, and nothing is said in the log about the job.
+- `UnfitJobError`: by the log itself, by the unit's veto or by the node's own catalogue the job may not run here. The
+  node says so in the log, with reasons.
+
+A job that passes: its submission is in the log with effect and is byte for byte the leased one; the plan opens the
+commitment in it; it is leased to this node, in this attempt, in time; the bureau's rules or the right people approved
+it, and by the node's own judgement nobody else had to; its agreement is active in the very terms that were approved,
+whose text was fetched by its digest; partner, intermediary, unit and node are admitted and nothing is frozen; every
+version is this node's own, with schema and content that the node committed to; the plan is admitted; the result's key
+is one to which something can be sealed; the unit has not stopped it.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from policies.approvals import State
+from policies.compiled import CompiledAgreement, compile_agreement, covers
+from policies.decision import Reason
+from policies.jobs import JobState
+from policies.model import Agreement
+from policies.standing import AgreementStanding, JobStanding, ParticipantState
+from sandbox.catalog.model import DatasetVersion
+from sandbox.catalog.store import CatalogueStore
+from sandbox.node.following import Follower
+from sandbox.node.gate import Gate
+from sandbox.node.hub_client import Lease
+from sandbox.node.judging import Asking, Judge
+from sandbox.node.versions import Versions
+from sandbox.node.veto import Vetoes
+from yingbi.canonical import JsonValue
+from yingbi.clock import Clock, format_time
+from yingbi.commitment import verify_opening
+from yingbi.errors import ErrorCode, RefusedError, SandboxError, VerificationError
+from yingbi.events.fields import RunningJobs
+from yingbi.events.jobs import Interruption, JobGate, JobSubmitted, RefusalReason
+from yingbi.ids import dataset_id
+from yingbi.sealing import seal
+
+__all__ = ["JobVerifier", "UnfitJobError", "UntrueLeaseError", "VerifiedJob"]
+
+_STOPPED: Final = frozenset({ParticipantState.SUSPENDED, ParticipantState.OFFBOARDED})
+
+
+class UntrueLeaseError(VerificationError):
+    """A lease says what the log does not."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(ErrorCode.PROOF_UNVERIFIED, message)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return type(self), (self.message,)
+
+
+class UnfitJobError(RefusedError):
+    """A job may not run here: `reasons`, judged at `gate` under `terms`."""
+
+    def __init__(self, reasons: Sequence[Reason], *, gate: JobGate = JobGate.START, terms: str | None = None) -> None:
+        super().__init__(ErrorCode.JOB_REFUSED, f"the job may not run here: {reasons[0].code}")
+        self.reasons = tuple(reasons)
+        self.gate = gate
+        self.terms = terms
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return type(self), (self.reasons,), {"gate": self.gate, "terms": self.terms}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VerifiedJob:
+    """A job that this node has verified. `gate`: the node's gate under the job's agreement and nothing else."""
+
+    job: str
+    attempt: int
+    partner: str
+    submitted: JobSubmitted
+    agreement: Agreement
+    terms: str
+    asking: Asking
+    gate: Gate
+    charge: str | None
+
+    @property
+    def versions(self) -> tuple[tuple[str, int], ...]:
+        """Return ids and versions of the data sets, in the order of the submission."""
+        return tuple((item.dataset, item.version) for item in self.submitted.datasets)
+
+    @property
+    def targets(self) -> frozenset[str]:
+        """Return what a veto of this job may name."""
+        parties = [party for party in (self.partner, self.agreement.intermediary) if party is not None]
+        return frozenset({self.job, self.agreement.id, *parties, *(name for name, _ in self.versions)})
+
+
+class JobVerifier:
+    """Verifies jobs for one node."""
+
+    def __init__(
+        self,
+        *,
+        node: str,
+        follower: Follower,
+        gate: Gate,
+        catalogue: CatalogueStore,
+        versions: Versions,
+        vetoes: Vetoes,
+        clock: Clock,
+    ) -> None:
+        self._node = node
+        self._follower = follower
+        self._gate = gate
+        self._catalogue = catalogue
+        self._versions = versions
+        self._vetoes = vetoes
+        self._clock = clock
+        self._compiled: dict[str, CompiledAgreement] = {}
+
+    def verify(self, lease: Lease) -> VerifiedJob:
+        """Verify a job that is leased and has not started.
+
+        Raises:
+            UntrueLeaseError, UnfitJobError: see above.
+            SandboxError: the followed log is not good enough to work on.
+        """
+        with self._follower.lock:
+            self._follower.require_current()
+            job = self._check_lease(lease, JobState.LEASED)
+            found = self._describe(lease, job)
+            self._check_standing(found, job)
+        self._check_versions(found)
+        self._check_question(found)
+        return found
+
+    def describe(self, lease: Lease, *states: JobState) -> VerifiedJob:
+        """Return a job that this node has started and recorded, for its later steps.
+
+        Raises:
+            UntrueLeaseError: the log does not have it so.
+        """
+        with self._follower.lock:
+            self._follower.require_sound()
+            return self._describe(lease, self._check_lease(lease, *states))
+
+    def find_stop(self, found: VerifiedJob) -> Interruption | None:
+        """Return why a job that has started must stop now, by the unit's veto or the followed log, or nothing."""
+        if self._vetoes.find(found.targets) is not None:
+            return Interruption.FROZEN
+        with self._follower.lock:
+            standing = self._follower.standing
+            if standing.freezes.holds(*self._relied_on(found)):
+                return Interruption.FROZEN
+            if self._is_ended(standing.agreements.get(found.agreement.id), found.terms):
+                return Interruption.AGREEMENT_SUSPENDED
+            for party in (found.partner, found.agreement.intermediary):
+                participant = None if party is None else standing.participants.get(party)
+                if participant is not None and participant.state in _STOPPED:
+                    return Interruption.PARTICIPANT_SUSPENDED
+            datasets = [standing.datasets.get(name) for name, _ in found.versions]
+            if any(one is None or one.is_withdrawn for one in datasets):
+                return Interruption.FROZEN
+        return None
+
+    def is_vetoed(self, found: VerifiedJob) -> bool:
+        """Tell whether the unit has stopped a job at this node."""
+        return self._vetoes.find(found.targets) is not None
+
+    def state(self, job: str) -> JobState | None:
+        """Return where a job is by the followed log."""
+        with self._follower.lock:
+            found = self._follower.standing.jobs.get(job)
+            return None if found is None else found.state
+
+    # --- the lease and the log ---------------------------------------------------------------------------------------
+
+    def _check_lease(self, lease: Lease, *states: JobState) -> JobStanding:
+        job = self._follower.standing.jobs.get(lease.job)
+        if job is None:
+            raise UntrueLeaseError("the log has no such job")
+        entry = self._follower.entry(job.entries[0])
+        if entry is None or entry.statement.envelope != lease.statement.envelope:
+            raise UntrueLeaseError("the log has another submission of this job")
+        try:
+            verify_opening(job.submitted.plan, lease.plan)
+        except VerificationError:
+            raise UntrueLeaseError("the plan is not the one that the partner committed to") from None
+        if job.node != self._node or job.life.attempt != lease.attempt or job.state not in states:
+            raise UntrueLeaseError("the log does not lease this attempt of the job to this node")
+        if job.state is JobState.LEASED and (job.life.leased_until or "") <= self._now():
+            raise UntrueLeaseError("the lease is over")
+        return job
+
+    def _describe(self, lease: Lease, job: JobStanding) -> VerifiedJob:
+        found = self._agreement(job)
+        plan: JsonValue = json.loads(lease.plan.value)
+        terms = found.agreement
+        asking = Asking(
+            partner=job.partner,
+            purpose=job.submitted.purpose,
+            plan=plan,
+            intermediary=terms.intermediary,
+            approvals=job.approvals,
+        )
+        return VerifiedJob(
+            job=job.id,
+            attempt=job.life.attempt,
+            partner=job.partner,
+            submitted=job.submitted,
+            agreement=terms,
+            terms=found.terms,
+            asking=asking,
+            gate=self._gate.under(self._judge(self._compile(found))),
+            charge=None if job.charge is None else str(job.charge),
+        )
+
+    def _agreement(self, job: JobStanding) -> AgreementStanding:
+        found = self._follower.standing.agreements.get(job.submitted.agreement)
+        if found is None and self._follower.fetch_missing():
+            found = self._follower.standing.agreements.get(job.submitted.agreement)
+        if found is None:
+            raise _unfit(RefusalReason.AGREEMENT_NOT_ACTIVE, "the agreement is not in the log, or its text is not here")
+        return found
+
+    def _compile(self, agreement: AgreementStanding) -> CompiledAgreement:
+        """Return an agreement ready for decisions; the last terms of each are remembered."""
+        found = self._compiled.get(agreement.id)
+        if found is None or found.terms != agreement.terms:
+            found = self._compiled[agreement.id] = compile_agreement(agreement.agreement)
+        return found
+
+    def _judge(self, agreement: CompiledAgreement) -> Judge:
+        standing = self._follower.standing
+        frozen = standing.frozen
+        names = self._catalogue.load().datasets
+        return Judge(
+            place=self._node,
+            agreements=[agreement],
+            clock=self._clock,
+            licensed=standing.participants.licensed(at=self._now()),
+            frozen=frozen | {name for name in names if dataset_id(name) in frozen},
+        )
+
+    def _check_standing(self, found: VerifiedJob, job: JobStanding) -> None:
+        """Refuse a job that relies on what does not hold now, by the followed log or by the unit's veto."""
+        standing, now = self._follower.standing, self._now()
+        if self._vetoes.find(found.targets) is not None:
+            raise _unfit(RefusalReason.FROZEN, "the unit has stopped it")
+        if standing.freezes.holds(*self._relied_on(found), job.submitter):
+            raise _unfit(RefusalReason.FROZEN, "something that the job relies on is frozen")
+        agreement = standing.agreements.get(found.agreement.id)
+        is_active = agreement is not None and agreement.is_active(now)
+        if not is_active or found.terms != job.terms or found.agreement.assignee != job.partner:
+            raise _unfit(RefusalReason.AGREEMENT_NOT_ACTIVE, "the agreement is not active in the approved terms")
+        if (job.life.approved_until or "") <= now:
+            raise _unfit(RefusalReason.APPROVAL_MISSING, "the approval of the job is over")
+        for party in (job.partner, found.agreement.intermediary):
+            if party is not None and not standing.participants.is_admitted(party, at=now):
+                raise _unfit(RefusalReason.SUBJECT_NOT_GRANTED, "a party of the agreement is not admitted")
+        if found.submitted.code is not None:
+            raise _unfit(RefusalReason.CODE_NOT_APPROVED, "no code of partners runs here")
+
+    def _relied_on(self, found: VerifiedJob) -> tuple[str | None, ...]:
+        unit = self._follower.standing.keys.organisation(self._node)
+        terms = found.agreement
+        return (*found.targets, terms.assigner, terms.intermediary, self._node, unit)
+
+    @staticmethod
+    def _is_ended(agreement: AgreementStanding | None, terms: str) -> bool:
+        """Tell whether an agreement has ended in a way that stops running jobs; one whose time is over does not."""
+        if agreement is None or agreement.terms != terms:
+            return True
+        is_going = agreement.life.state in (State.ACTIVE, State.EXPIRED)
+        return not is_going and agreement.running_jobs is not RunningJobs.FINISH
+
+    # --- what the node holds itself ----------------------------------------------------------------------------------
+
+    def _check_versions(self, found: VerifiedJob) -> None:
+        """Refuse versions that are not this node's own, exactly as it committed to them."""
+        own = self._own_versions()
+        standing = self._follower.standing
+        for name, number in found.versions:
+            known, mine = standing.datasets.get(name), own.get((name, number))
+            version = None if known is None else known.versions.get(number)
+            is_own = known is not None and known.node == self._node and known.is_usable(number)
+            if not is_own or mine is None or version is None or version.schema_digest != mine.schema_digest:
+                raise _unfit(RefusalReason.DATASET_VERSION_MISMATCH, "a version is not one of this node's own")
+            if not self._versions.is_content(version.content, mine):
+                raise _unfit(RefusalReason.DATASET_VERSION_MISMATCH, "a version is not what the node committed to")
+
+    def _own_versions(self) -> Mapping[tuple[str, int], DatasetVersion]:
+        return {
+            (dataset_id(name), number): version for (name, number), version in self._catalogue.load().versions.items()
+        }
+
+    def _check_question(self, found: VerifiedJob) -> None:
+        """Refuse what the node's own judge refuses, and a question over other versions than the job names."""
+        seen = found.gate.explain(found.asking)
+        if seen.problem is not None:
+            reason = Reason(code=RefusalReason.PLAN_NOT_ADMITTED, rule=None, message=seen.problem.message)
+            raise UnfitJobError([reason], gate=JobGate.ADMISSION, terms=found.terms)
+        if seen.admitted is None:
+            raise UnfitJobError(seen.reasons, gate=JobGate.ADMISSION, terms=found.terms)
+        versions = {(dataset_id(one.version.dataset), one.version.version) for one in seen.admitted.datasets}
+        if versions != set(found.versions):
+            raise _unfit(RefusalReason.DATASET_VERSION_MISMATCH, "the plan is over other versions than the job names")
+        asked = frozenset({found.submitted.operation})
+        if not any(covers(asked, operation) for operation in seen.admitted.operations):
+            raise _unfit(RefusalReason.OPERATION_NOT_GRANTED, "the plan does something else than the job names")
+        try:
+            seal(b"", found.submitted.result_key, {})
+        except SandboxError:
+            raise _unfit(RefusalReason.PARAMETER_NOT_ALLOWED, "nothing can be sealed to the result's key") from None
+
+    def _now(self) -> str:
+        return format_time(self._clock.now())
+
+
+def _unfit(code: RefusalReason, message: str) -> UnfitJobError:
+    return UnfitJobError([Reason(code=code, rule=None, message=message)])

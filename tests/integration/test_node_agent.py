@@ -1,0 +1,220 @@
+"""`yingbi node run` as a process of its own over HTTP: killed at chosen places, told to stop, lied to.
+
+What the process computes runs in workers of their own, as at a node; where it dies, and how slow it is, is said by a
+line of Python that runs in it first.
+"""
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from ledger.checkpoint import format_checkpoint
+from ledger.note import sign_note
+from policies.jobs import JobState
+from sandbox.node.agent_home import AgentConfig, save_agent
+from sandbox.node.journal import JobStep
+from tests.lib.agents import Scene, prepare_scene
+from tests.lib.fake_hub import NODE, ORIGIN, serving
+from tests.lib.nodes import PARTNER
+from tests.lib.realm import BUREAU
+from tests.lib.waiting import wait_until
+from yingbi.clock import SystemClock
+from yingbi.keys import save_signing_key
+from yingbi.receipts import Checkpoint
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return prepare_scene(tmp_path_factory.mktemp("scene"), SystemClock())
+
+
+@pytest.fixture
+def scene(published: Path, tmp_path: Path) -> Iterator[Scene]:
+    """A hub that serves on a port of this machine, and a node that was told of it by command."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        address = f"http://127.0.0.1:{probe.getsockname()[1]}"
+    folder = Path(shutil.copytree(published, tmp_path / "scene"))
+    with Scene(folder, clock=SystemClock(), address=address) as scene, serving(scene.hub):
+        save_signing_key(scene.hub.key(NODE), folder / "node" / "node-key.pem")
+        with scene.home() as home:
+            save_agent(home, AgentConfig(hub=address, bureau=BUREAU), scene.hub.trust)
+        yield scene
+
+
+def started(scene: Scene, *words: str, fault: str = "") -> "subprocess.Popen[bytes]":
+    """Start `yingbi node …` on the scene's node; `fault` runs in the process first."""
+    code = f"{fault}\nfrom yingbi.cli import main\nmain()\n"
+    return subprocess.Popen(
+        [sys.executable, "-c", code, "node", *words, "--node", str(scene.folder / "node")],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "YINGBI_LANG": "en", "OPENBLAS_NUM_THREADS": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+
+
+def said(scene: Scene, *words: str) -> tuple[int, bytes]:
+    process = started(scene, *words)
+    out, err = process.communicate(timeout=60)
+    assert b"Traceback" not in err, err.decode()
+    return process.returncode, out
+
+
+@contextmanager
+def running(scene: Scene, fault: str = "") -> Iterator["subprocess.Popen[bytes]"]:
+    """Have an agent at work; it is ended if it still runs."""
+    process = started(scene, "run", fault=fault)
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def state_of(scene: Scene, job: str) -> JobState:
+    found = scene.hub.standing.jobs.get(job)
+    assert found is not None
+    return found.state
+
+
+def test_an_agent_works_until_it_is_told_to_stop(scene: Scene) -> None:
+    with running(scene) as agent:
+        jobs = [scene.ask(), scene.ask("select size, count(*) from lab.firms group by size")]
+        wait_until(lambda: scene.hub.uploads == jobs and scene.row(jobs[1]).step is JobStep.DONE, seconds=60)
+        agent.send_signal(signal.SIGTERM)
+        assert agent.wait(30) == 0
+    code, out = said(scene, "status", "--json")
+    found = json.loads(out)
+    assert (code, found["halted"], [row["step"] for row in found["jobs"]]) == (0, False, ["done", "done"])
+    assert [scene.hub.result(job)["result"]["kind"] for job in jobs] == ["table", "table"]
+
+
+# Where the process is killed: module, class, method, on which call, and whether before or after it has done its work.
+PLACES = {
+    "after it took the lease": ("sandbox.node.journal", "Journal", "take", 1, "after"),
+    "after the start was recorded": ("sandbox.node.hub_client", "HubClient", "record", 1, "after"),
+    "before it computes": ("sandbox.engine_duckdb.engine", "DuckdbEngine", "run", 1, "before"),
+    "after it computed": ("sandbox.engine_duckdb.engine", "DuckdbEngine", "run", 1, "after"),
+    "after history remembers": ("sandbox.disclosure.history.history", "History", "record", 1, "after"),
+    "after the result is kept": ("sandbox.node.questions", "QuestionBook", "release", 1, "after"),
+    "after the release was recorded": ("sandbox.node.hub_client", "HubClient", "record", 2, "after"),
+    "after the upload": ("sandbox.node.hub_client", "HubClient", "put_result", 1, "after"),
+}
+
+FAULT = """
+import os, signal
+from {module} import {name}
+real, calls = {name}.{method}, []
+def dying(self, *arguments, **options):
+    calls.append(1)
+    result = real(self, *arguments, **options) if {is_after} or len(calls) < {number} else None
+    if len(calls) >= {number}:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return result
+{name}.{method} = dying
+"""
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_a_killed_agent_goes_on_and_releases_once(scene: Scene, place: str) -> None:
+    module, name, method, number, when = PLACES[place]
+    fault = FAULT.format(module=module, name=name, method=method, number=number, is_after=when == "after")
+    with running(scene, fault) as agent:
+        job = scene.ask()
+        assert agent.wait(60) == -signal.SIGKILL
+    with running(scene):
+        wait_until(lambda: scene.hub.uploads and scene.row(job).step is JobStep.DONE, seconds=60)
+    told = scene.hub.told(job)
+    once = ("job.started", "budget.reserved", "output.checked", "output.released", "budget.committed")
+    assert [told.count(one) for one in once] == [1] * len(once)
+    assert scene.charged() == 1
+    assert len(set(scene.hub.results.values())) == 1
+    assert scene.hub.result(job)["result"]["kind"] == "table"
+
+
+# A computation that ends only when it is cancelled.
+SLOW = """
+from sandbox.engine_duckdb.engine import DuckdbEngine
+from yingbi.errors import ConflictError, ErrorCode
+def waiting(self, admitted, *, limits, on_progress=None, cancel=None):
+    cancel.wait(60)
+    raise ConflictError(ErrorCode.RUN_CANCELLED, "cancelled")
+DuckdbEngine.run = waiting
+"""
+
+
+def test_a_hold_by_command_stops_a_running_computation_and_outlives_restarts(scene: Scene) -> None:
+    with running(scene, SLOW):
+        job = scene.ask()
+        wait_until(lambda: state_of(scene, job) is JobState.STARTED, seconds=60)
+        code, out = said(scene, "hold", "--json")
+        assert (code, [row["kind"] for row in json.loads(out)]) == (0, ["hold"])
+        wait_until(lambda: state_of(scene, job) is JobState.INTERRUPTED, seconds=60)
+    scene.hub.give(job, attempt=2)
+    with running(scene):
+        wait_until(lambda: state_of(scene, job) is JobState.REFUSED, seconds=60)
+    assert said(scene, "hold", "--lift", "--json") == (0, b"[]\n")
+    assert scene.hub.uploads == []
+
+
+def test_a_freeze_in_the_log_stops_a_running_computation(scene: Scene) -> None:
+    with running(scene, SLOW):
+        job = scene.ask()
+        wait_until(lambda: state_of(scene, job) is JobState.STARTED, seconds=60)
+        body = {"target": PARTNER, "reason": "incident", "drill": False, "note": None}
+        scene.hub.say("access.frozen", "freeze-1", body, "person:sec")
+        wait_until(lambda: state_of(scene, job) is JobState.INTERRUPTED, seconds=60)
+
+
+def test_a_veto_with_an_officers_key_reaches_the_log(scene: Scene) -> None:
+    save_signing_key(scene.hub.key("person:cdo"), scene.folder / "cdo.pem")
+    officer = ["--person", "person:cdo", "--key", str(scene.folder / "cdo.pem")]
+    assert said(scene, "withdraw", *officer, "--json")[0] == 0
+    with running(scene):
+        wait_until(lambda: NODE in scene.hub.standing.frozen, seconds=60)
+
+
+def test_a_fork_ends_the_agent_with_an_exit_code_and_evidence(scene: Scene) -> None:
+    with running(scene) as agent:
+        job = scene.ask()
+        wait_until(lambda: scene.hub.uploads == [job], seconds=60)
+        head = scene.hub.log.reader.published().checkpoint
+        other = format_checkpoint(Checkpoint(origin=ORIGIN, size=head.size, root=bytes(32)))
+        forked = sign_note(other, [scene.hub.signer])
+        read = scene.hub.read
+        scene.hub.read = lambda path: forked if path == "checkpoint" else read(path)  # type: ignore[method-assign]
+        second = scene.ask("select size, count(*) from lab.firms group by size")
+        assert agent.wait(60) == 1
+    code, out = said(scene, "status", "--json")
+    found = json.loads(out)
+    assert (code, found["halted"], found["reports"][0]["code"]) == (1, True, "log-forked")
+    assert (scene.folder / "node" / found["reports"][0]["evidence"]).is_file()
+    assert "job.started" not in scene.hub.told(second)
+    scene.hub.read = read  # type: ignore[method-assign]
+    assert started(scene, "run").wait(60) == 1, "until a person has resolved it"
+    assert said(scene, "trust", "--resolve", "--json")[0] == 0
+    assert said(scene, "status", "--json")[0] == 0
+
+
+def test_a_node_is_told_by_command_whom_to_believe(scene: Scene) -> None:
+    file = scene.folder / "trust.json"
+    file.write_bytes(scene.hub.trust)
+    code, out = said(scene, "trust", str(file), "--hub", "https://hub.example", "--bureau", BUREAU, "--json")
+    assert (code, json.loads(out)["origin"]) == (0, ORIGIN)
+    assert said(scene, "trust", "--max-age", "60", "--json")[0] == 0
+    assert said(scene, "trust", str(file))[0] == 64
+    file.write_text("{}")
+    assert said(scene, "trust", str(file), "--hub", "https://hub.example", "--bureau", BUREAU)[0] == 78
+    assert said(scene, "status")[0] == 0
