@@ -9,7 +9,7 @@ import click
 import typer
 
 from yingbi import __version__
-from yingbi.cli import agreement, anchor, catalog, data, demo, keys, log, node, synth, verify, witness
+from yingbi.cli import agreement, anchor, audit, catalog, data, demo, hub, keys, log, node, synth, verify, witness
 from yingbi.cli.output import fail
 from yingbi.cli.text import t
 from yingbi.errors import ErrorCode, ExitCode, InvalidRequestError, SandboxError, UnavailableError
@@ -29,12 +29,14 @@ app = typer.Typer(
 app.add_typer(catalog.app, name="catalog")
 app.add_typer(data.app, name="data")
 app.add_typer(agreement.app, name="agreement")
+app.add_typer(hub.app, name="hub")
 app.add_typer(node.app, name="node")
 app.command("synth", help=t("synth.help"))(synth.synth)
 app.add_typer(log.app, name="log")
 app.add_typer(witness.app, name="witness")
 app.add_typer(anchor.app, name="anchor")
 app.add_typer(keys.app, name="keys")
+app.add_typer(audit.app, name="audit")
 app.command("verify", help=t("verify.help"))(verify.verify)
 app.command("demo", help=t("demo.help"))(demo.demo)
 

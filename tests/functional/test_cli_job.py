@@ -1,0 +1,298 @@
+"""`yingbi job`, `receipt`, `org`, `duty`, `request` as people meet them, against a hub that keeps to the contract."""
+
+import json
+import os
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import typer
+
+from tests.lib.command_line import Done, run
+from tests.lib.sdk_hub import AGREEMENT, AGREEMENT_YAML, BUREAU, NODE, PARTNER, PURPOSE, SdkHub, fixed_key
+from yingbi.canonical import canonical_bytes
+from yingbi.cli import duty, job, org, receipt, request
+from yingbi.client import kept
+from yingbi.clock import SystemClock
+from yingbi.keys import save_signing_key
+from yingbi.sealing import save_result_key
+from yingbi.statement import parse_statement
+
+BY_STREET = "SELECT street, COUNT(*) AS n FROM tax.annual_filings GROUP BY street"
+
+
+class Desk:
+    """A hub in this process, and a profile of its partner."""
+
+    def __init__(self, folder: Path) -> None:
+        self.hub = SdkHub()
+        self.folder = folder
+        save_signing_key(fixed_key(PARTNER), folder / "key.pem")
+        save_result_key(self.hub.result_key, folder / "result.pem")
+        (folder / "trust.json").write_bytes(self.hub.trust())
+        self.profile = folder / "bank.toml"
+        members = {
+            "url": "https://hub.example",
+            "party": PARTNER,
+            "key": "key.pem",
+            "result_key": "result.pem",
+            "trust": "trust.json",
+            "agreement": AGREEMENT,
+            "purpose": PURPOSE,
+        }
+        self.profile.write_text("".join(f'{name} = "{value}"\n' for name, value in members.items()))
+
+    def run(self, *words: object, lang: str = "en", stdin: bytes = b"") -> Done:
+        return run(*words, env={"YINGBI_LANG": lang, "YINGBI_PROFILE": str(self.profile)}, stdin=stdin)
+
+    def submitted(self) -> str:
+        name: str = self.run("job", "submit", "--sql", BY_STREET, "--json").ok().json["job"]
+        return name
+
+
+@pytest.fixture
+def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Desk:
+    root = typer.Typer()
+    for name, module in (("job", job), ("receipt", receipt), ("org", org), ("duty", duty), ("request", request)):
+        root.add_typer(module.app, name=name)
+    monkeypatch.setattr("yingbi.cli.app", root)
+    desk = Desk(tmp_path)
+    monkeypatch.setattr(SystemClock, "now", lambda _: desk.hub.clock.now())
+    monkeypatch.setattr("yingbi.client.connection.httpx.Client", _client_of(desk.hub))
+    return desk
+
+
+def _client_of(hub: SdkHub) -> Callable[..., httpx.Client]:
+    real = httpx.Client
+    return lambda **options: real(**{**options, "transport": hub.network})
+
+
+def test_job_dry_run_submit_wait_show_list_result_and_cancel(desk: Desk) -> None:
+    reviewers = {"job": ["bureau-reviewer"], "output": []}
+    desk.hub.decision |= {"reviewers": reviewers, "remaining": {"jobs": 40}, "cost": {"rows": 10}}
+    shown = desk.run("job", "dry-run", "--sql", BY_STREET).ok().out
+    for word in ("would be allowed", "the number of rows by street", "bureau-reviewer", "jobs 40", "nobody"):
+        assert word in shown
+    (desk.folder / "ask.sql").write_text(BY_STREET)
+    name = (
+        desk.run("job", "submit", desk.folder / "ask.sql", "--keep", desk.folder / "kept.json", "--json")
+        .ok()
+        .json["job"]
+    )
+    assert json.loads((desk.folder / "kept.json").read_text("utf-8"))["job"] == name
+    assert "submitted" in desk.run("job", "show", name).ok().out
+    assert desk.run("job", "wait", name, "--json").ok().json["state"] == "released"
+    listed = desk.run("job", "list", "--json").ok().json
+    assert [one["job"] for one in listed] == [name]
+    assert name in desk.run("job", "list").ok().out
+    table = desk.run("job", "result", name).ok().out
+    for word in ("street", "120", "·", "verified against entry", "rounded to 5"):
+        assert word in table
+    assert desk.run("job", "result", name, "--json").ok().json["result"]["kind"] == "table"
+    desk.run("job", "result", name, "-o", desk.folder / "result.json").ok()
+    assert json.loads((desk.folder / "result.json").read_bytes())["v"] == 1
+    other = desk.submitted()
+    assert "cancelled" in desk.run("job", "cancel", other).ok().out
+    assert desk.run("job", "wait", other, "--json").code == 73
+    failed = desk.run("job", "result", other, "--json")
+    assert (failed.code, failed.error["code"]) == (73, "transition-refused")
+
+
+def test_job_submit_takes_a_plan_in_json_and_no_other_file(desk: Desk) -> None:
+    plan = {
+        "v": 1,
+        "question": {
+            "kind": "table",
+            "source": {"dataset": "tax/annual_filings"},
+            "aggregates": [{"function": "count"}],
+        },
+    }
+    assert desk.run("job", "submit", "-", "--json", stdin=json.dumps(plan).encode()).ok().json["state"] == "submitted"
+    model = {
+        "v": 1,
+        "question": {
+            "kind": "regression",
+            "family": "linear",
+            "source": {"dataset": "tax/annual_filings"},
+            "target": "tax_paid",
+            "features": ["staff"],
+        },
+    }
+    shown = desk.run("job", "dry-run", "-", stdin=json.dumps(model).encode()).ok().out
+    assert "linear regression" in shown
+    for stdin, code in (
+        (b"{", "json-malformed"),
+        (b"\xff", "sql-not-supported"),
+        (b"DROP TABLE x", "sql-not-supported"),
+    ):
+        assert desk.run("job", "submit", "-", "--json", stdin=stdin).error["code"] == code
+    assert desk.run("job", "submit", "--json").error["code"] == "usage"
+
+
+def test_job_submit_that_is_refused_says_why(desk: Desk) -> None:
+    grant = {"operation": "aggregate.count", "dataset": "tax/annual_filings"}
+    desk.hub.decision = {"outcome": "refuse", "reasons": [{"message": "not for this", "grant": grant}]}
+    asked = desk.run("job", "dry-run", "--sql", BY_STREET)
+    assert asked.code == 77
+    assert "would be refused" in asked.out
+    assert "enough would be" in re.sub(r"[\s│]+", " ", asked.out)
+    assert desk.run("job", "submit", "--sql", BY_STREET, "--json").error["code"] == "job-refused"
+
+
+def test_job_receipts_and_receipt_verify_and_fetch_work_offline(desk: Desk) -> None:
+    name = desk.submitted()
+    desk.run("job", "wait", name, "--json").ok()
+    folder = desk.folder / "receipts"
+    listed = desk.run("job", "receipts", name, "--folder", folder).ok().out
+    assert "job.submitted" in listed
+    assert "output.released" in listed
+    desk.hub.faults = [_unplugged] * 99
+    trust = ("--trust", desk.folder / "trust.json")
+    verified = desk.run("receipt", "verify", folder, *trust)
+    assert verified.code == 0
+    assert verified.out.count("VERIFIED") == 2
+    one = sorted(folder.glob("*.receipt"))[0]
+    entry = one.with_name(one.stem + ".entry.json")
+    assert desk.run("receipt", "verify", one, "--entry", entry, *trust).code == 0
+    assert desk.run("receipt", "verify", one, *trust).code == 3, "without the entry nothing is shown"
+    data = entry.read_bytes()
+    entry.write_bytes(data.replace(b'"seq":', b'"seq": '))
+    changed = desk.run("receipt", "verify", folder, *trust, "--json")
+    assert changed.code == 1
+    assert {row["verdict"] for row in changed.json} == {"INVALID", "VERIFIED"}
+    entry.write_bytes(data)
+    for path in (folder / kept.KEYS).iterdir():
+        path.unlink()
+    assert desk.run("receipt", "verify", folder, *trust).code == 3, "whose keys they are is not known any more"
+    assert desk.run("receipt", "verify", desk.folder, *trust, "--json").error["code"] == "usage"
+    desk.hub.faults = []
+    again = desk.folder / "again"
+    assert "output.released" in desk.run("receipt", "fetch", desk.hub.jobs[name].entries[1], "--folder", again).ok().out
+    assert desk.run("receipt", "verify", again, *trust).code == 0
+
+
+def _unplugged(_: httpx.Request) -> httpx.Response:
+    raise AssertionError("a verification asked the network")
+
+
+def test_org_register_admit_suspend_reinstate_offboard_and_list(desk: Desk) -> None:
+    desk.hub.missing = ("root",)
+    about = ("--kind", "bank", "--name", "某银行", "--bureau", BUREAU, "--json")
+    applied = desk.run("org", "register", *about, "--uscc", "91350100M000100Y43").ok()
+    assert applied.json["missing"] == ["root"]
+    path, body = desk.hub.posted[-1]
+    assert path == "applications"
+    types = [parse_statement(canonical_bytes(one)).type.value for one in body["statements"]]
+    assert types == ["key.registered", "participant.applied"]
+    assert body["openings"][0]["value"]["uscc"] == "91350100M000100Y43"
+    assert "91350100M000100Y43" not in json.dumps(body["statements"])
+    wrong = desk.run("org", "register", *about, "--uscc", "1")
+    assert wrong.error["code"] == "usage"
+    waiting = desk.run("org", "admit", "partner:bank-b", "--kind", "bank", "--days", "30").ok().out
+    assert "kept as a draft" in waiting
+    desk.hub.missing = ()
+    for words in (
+        ("suspend", "partner:bank-b", "--reason", "anomaly", "--days", 3),
+        ("reinstate", "partner:bank-b", "--note", "done"),
+        ("offboard", "partner:bank-b", "--reason", "request"),
+    ):
+        done = desk.run("org", *words, "--json").ok().json
+        assert done["draft"] is None
+        assert done["entries"][0]["type"].startswith("participant.")
+    party = {"party": "partner:bank-b", "kind": "bank", "state": "admitted", "valid_until": None}
+    desk.hub.listings["participants"] = [party] * 5
+    assert desk.run("org", "list", "--json").ok().json == [party] * 5
+    assert "partner:bank-b" in desk.run("org", "list").ok().out
+
+
+def test_duty_grant_revoke_and_list(desk: Desk) -> None:
+    assert "duty.granted" in desk.run("duty", "grant", "person:wu", "partner-analyst", "--days", 90).ok().out
+    revoked = desk.run("duty", "revoke", "person:wu", "partner-analyst", "--reason", "left", "--json").ok().json
+    assert revoked["entries"][0]["type"] == "duty.revoked"
+    held = {"holder": "person:wu", "employer": PARTNER, "duties": ["partner-analyst", "partner-key-officer"]}
+    desk.hub.listings["duties"] = [held]
+    shown = desk.run("duty", "list").ok().out
+    assert "partner-key-officer" in shown
+    assert desk.run("duty", "list", "--json").ok().json == [held]
+    assert desk.run("duty", "grant", "person:wu", "emperor", "--json").error["code"] == "usage"
+
+
+def test_request_create_sign_list_show_drafts_and_cosign(desk: Desk) -> None:
+    (desk.folder / "agreement.yaml").write_text(AGREEMENT_YAML)
+    created = desk.run("request", "create", desk.folder / "agreement.yaml", "--json").ok().json
+    assert created["entries"][0]["type"] == "agreement.proposed"
+    body = desk.hub.posted[-1][1]
+    (document,) = body["documents"]
+    (proposal,) = body["statements"]
+    terms = parse_statement(canonical_bytes(proposal)).payload.body["terms"]
+    desk.hub.listings["documents"] = [{**document, "digest": terms}]
+    refused = desk.run("request", "sign", "agr-tax-1", "--duty", "unit-cdo", "--terms", terms, "--json")
+    assert refused.error["code"] == "agreement-malformed", "a document that is more than its terms"
+    desk.hub.faults = [lambda _: httpx.Response(200, json=document)]
+    signed = desk.run("request", "sign", "agr-tax-1", "--duty", "unit-cdo", "--terms", terms, "--json").ok().json
+    assert signed["entries"][0]["type"] == "agreement.signed"
+    desk.hub.faults = [lambda _: httpx.Response(200, json=document)]
+    other = "sha256:" + "0" * 64
+    refused = desk.run("request", "sign", "agr-tax-1", "--duty", "unit-cdo", "--terms", other, "--json")
+    assert refused.error["code"] == "agreement-malformed", "what is signed is what was asked for"
+    row: dict[str, Any] = {
+        "id": "agr-tax-1",
+        "state": "proposed",
+        "purpose": "research.aggregate",
+        "assigner": "unit:futian-tax",
+        "assignee": PARTNER,
+        "valid_from": "2026",
+        "valid_until": "2027",
+        "terms": terms,
+        "signatures": [{"person": "person:wu", "employer": "unit:futian-tax", "duty": "unit-cdo"}],
+        "missing": ["bureau-approver"],
+    }
+    desk.hub.listings["agreements"] = [row]
+    assert "bureau-approver" in desk.run("request", "list").ok().out
+    assert "person:wu unit-cdo" in desk.run("request", "show", "agr-tax-1").ok().out
+    assert desk.run("request", "show", "agr-tax-1", "--json").ok().json == row
+    draft = {"draft": "sha256:" + "5" * 64, "sender": NODE, "missing": ["root"], "statements": [_by_another(desk.hub)]}
+    desk.hub.listings["drafts"] = [draft]
+    assert "key.revoked" in desk.run("request", "drafts").ok().out
+    assert '"type": "key.revoked"' in desk.run("request", "cosign", draft["draft"]).ok().out
+    path, body = desk.hub.posted[-1]
+    assert path == f"drafts/{draft['draft']}/signatures"
+    assert [one["keyid"] for one in body["signatures"]] == [fixed_key(PARTNER).public.thumbprint]
+    assert desk.run("request", "cosign", "sha256:nothing", "--json").error["code"] == "usage"
+
+
+def _by_another(hub: SdkHub) -> dict[str, Any]:
+    index = hub.record("key.revoked", {"keyid": fixed_key(NODE).public.thumbprint, "reason": "lost"}, issuer=NODE)
+    statement: dict[str, Any] = json.loads(hub.log.entries[index])["statement"]
+    return statement
+
+
+def test_commands_speak_chinese(desk: Desk) -> None:
+    shown = desk.run("job", "dry-run", "--sql", BY_STREET, lang="zh").ok().out
+    assert "可获准" in shown
+    assert "无须人工" in shown
+
+
+def test_a_profile_is_a_file_or_a_name_and_has_known_members_only(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    for text in ('url = "https://x"\n', "party = [", desk.profile.read_text() + 'secret = "x"\n', "key = 5\n"):
+        (desk.folder / "wrong.toml").write_text(text)
+        wrong = run("job", "list", "--profile", desk.folder / "wrong.toml", "--json")
+        assert wrong.error["code"] == "config-invalid"
+    configured = desk.folder / "config" / "yingbi"
+    configured.mkdir(parents=True)
+    text = desk.profile.read_text()
+    for name in ("key.pem", "result.pem", "trust.json"):
+        text = text.replace(f'"{name}"', f'"{desk.folder / name}"')
+    (configured / "bank.toml").write_text(text)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(desk.folder / "config"))
+    assert run("job", "list", "--profile", "bank", "--json").ok().json == []
+    missing = run("job", "list", "--json")
+    assert missing.error["code"] == "config-invalid"
+    assert "default.toml" in missing.error["message"]
+    (desk.folder / "secret").write_bytes(b"sesame\n")
+    os.chmod(desk.folder / "key.pem", 0o600)
+    desk.profile.write_text(desk.profile.read_text() + 'passphrase_file = "secret"\n')
+    assert desk.run("job", "list", "--json").error["code"] == "key-malformed"
