@@ -3,7 +3,7 @@ BIN := .venv/bin
 EXPORT := --generate-hashes --no-emit-index-url --python-version 3.11 --no-annotate --custom-compile-command "make lock" --quiet
 WORKERS ?= 2
 
-.PHONY: setup demo test check bench lock clean
+.PHONY: setup demo serve test check bench lock clean
 
 setup: .venv/.complete ## make .venv from the lock file
 
@@ -15,6 +15,9 @@ setup: .venv/.complete ## make .venv from the lock file
 
 demo: setup ## run the main job on SQLite and local processes
 	$(BIN)/yingbi demo
+
+serve: setup ## the same, and leave it running
+	$(BIN)/yingbi demo --keep-running
 
 test: setup ## run all tests
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal

@@ -1,5 +1,6 @@
 """Where the demonstration plays: a folder, certificates for loopback, and processes of their own for every party."""
 
+import os
 import select
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from yingbi.errors import ErrorCode, SandboxError, UnavailableError
 
 __all__ = ["Stage"]
 
+_LANGUAGE: Final = "YINGBI_LANG"
 _START_TIMEOUT_S: Final = 60.0
 _STOP_TIMEOUT_S: Final = 20.0
 _COMMAND_TIMEOUT_S: Final = 120.0
@@ -50,12 +52,14 @@ class Stage:
             capture_output=True,
             text=True,
             timeout=_COMMAND_TIMEOUT_S,
+            env=_environment(),
             cwd=self.folder,
             check=False,
         )
         if done.returncode:
-            words = (done.stderr or done.stdout).strip().splitlines()
-            raise SandboxError(ErrorCode.INTERNAL, f"`yingbi {arguments[0]} {arguments[1]}` failed: {words[0][:300]}")
+            words = (done.stderr or done.stdout).strip().splitlines() or ["it said nothing"]
+            message = f"`yingbi {arguments[0]} {arguments[1]}` failed: {words[0][:300]}"
+            raise SandboxError(ErrorCode.INTERNAL, message)
         return done.stdout
 
     def start(self, name: str, *arguments: object) -> str:
@@ -66,7 +70,12 @@ class Stage:
         """
         with self._errors(name) as errors:
             process = subprocess.Popen(  # noqa: S603 - our own interpreter and arguments
-                _yingbi(*arguments), stdout=subprocess.PIPE, stderr=errors, text=True, cwd=self.folder
+                _yingbi(*arguments),
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                env=_environment(),
+                text=True,
+                cwd=self.folder,
             )
         self._processes[name] = process
         is_ready = process.stdout is not None and select.select([process.stdout], [], [], _START_TIMEOUT_S)[0]
@@ -107,3 +116,8 @@ class Stage:
 
 def _yingbi(*arguments: object) -> list[str]:
     return [sys.executable, "-m", "yingbi", *map(str, arguments)]
+
+
+def _environment() -> dict[str, str]:
+    # A log, a node or a database that the user works with must not become the demonstration's.
+    return {name: value for name, value in os.environ.items() if not name.startswith("YINGBI_") or name == _LANGUAGE}

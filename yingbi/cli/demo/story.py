@@ -65,6 +65,7 @@ def stop_everything(console: Console, stage: Stage, cast: Cast) -> None:
     except JobRefusedError as error:
         _show_refusal(console, error)
     else:
+        console.print(job.status.sentence, markup=False)
         _expect(job.state not in ("released", "delivered"), "a node that was withdrawn answered")
 
 
