@@ -10,7 +10,7 @@ from policies.standing.refusals import Rule, StatementRefusedError
 from policies.standing.said import Effect, Rules, Said
 from yingbi.events import EntryType
 from yingbi.events.datasets import DatasetGraded, DatasetRegistered, DatasetVersioned
-from yingbi.events.fields import Duty, Openness
+from yingbi.events.fields import Duty, Grade, Openness
 
 __all__ = ["DatasetRegister", "DatasetStanding", "VersionStanding"]
 
@@ -102,7 +102,8 @@ class DatasetRegister:
         self._check_owner(found.owner, said)
         if body.version not in found.versions:
             raise StatementRefusedError(Rule.VERSION, "there is no such version")
-        graded = replace(found.versions[body.version], is_graded=not body.on_negative_list)
+        # Core data never enter; what is on the negative list is a matter of columns, for every decision anew.
+        graded = replace(found.versions[body.version], is_graded=body.grade is not Grade.CORE)
         versions = _with(found.versions, body.version, graded)
         return self._put(replace(found, versions=versions, openness=body.openness))
 

@@ -9,7 +9,29 @@ import click
 import typer
 
 from yingbi import __version__
-from yingbi.cli import agreement, anchor, audit, catalog, data, demo, hub, keys, log, node, synth, verify, witness
+from yingbi.cli import (
+    agreement,
+    anchor,
+    audit,
+    catalog,
+    checks,
+    data,
+    demo,
+    duty,
+    hub,
+    job,
+    keys,
+    log,
+    node,
+    offering,
+    org,
+    receipt,
+    request,
+    stopping,
+    synth,
+    verify,
+    witness,
+)
 from yingbi.cli.output import fail
 from yingbi.cli.text import t
 from yingbi.errors import ErrorCode, ExitCode, InvalidRequestError, SandboxError, UnavailableError
@@ -26,9 +48,21 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+stopping.add_agreement_steps(agreement.app)
+offering.add_offers(data.app)
+checks.add_approval(job.app)
+app.add_typer(org.app, name="org")
+app.add_typer(duty.app, name="duty")
 app.add_typer(catalog.app, name="catalog")
 app.add_typer(data.app, name="data")
 app.add_typer(agreement.app, name="agreement")
+app.add_typer(request.app, name="request")
+app.add_typer(job.app, name="job")
+app.add_typer(checks.app, name="output")
+app.add_typer(receipt.app, name="receipt")
+app.command("freeze", help=t("stopping.freeze.help"))(stopping.freeze)
+app.command("unfreeze", help=t("stopping.unfreeze.help"))(stopping.unfreeze)
+app.command("incidents", help=t("stopping.incidents.help"))(stopping.incidents)
 app.add_typer(hub.app, name="hub")
 app.add_typer(node.app, name="node")
 app.command("synth", help=t("synth.help"))(synth.synth)

@@ -207,6 +207,8 @@ def _open(
         if report.verdict not in (Verdict.VERIFIED, Verdict.LOG_SIGNED_ONLY):
             show_report(report, as_json=as_json)
             raise typer.Exit(report.exit_code)
+        if report.verdict is Verdict.LOG_SIGNED_ONLY and not as_json:
+            typer.echo(t("audit.log_signed_only"), err=True)
         texts = load_documents(documents or [])
         if absent := missing_terms(read, texts.find_terms):
             _end_without(absent, as_json=as_json)

@@ -254,7 +254,7 @@ def _show_decision(asked: "Query[Any, Any]", decision: "DryRun") -> None:
         (t("job.label.operation"), "\n".join(asked.operations)),
         (t("job.label.reviewers"), "\n".join(decision.job_reviewers) or nobody),
         (t("job.label.checkers"), "\n".join(decision.output_reviewers) or nobody),
-        (t("job.label.cost"), None if decision.cost is None else json.dumps(decision.cost)),
+        (t("job.label.cost"), decision.cost_text or None),
         (t("job.label.remaining"), "\n".join(f"{name} {left}" for name, left in decision.remaining.items()) or None),
     ]
     rows += [(t("job.label.reason"), reason_text(reason)) for reason in decision.reasons]

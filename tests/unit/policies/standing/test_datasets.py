@@ -34,7 +34,7 @@ def test_a_version_is_usable_when_its_grades_are_confirmed(realm: Realm) -> None
     assert found(realm).is_usable(2)
 
 
-@pytest.mark.parametrize("change", [{"on_negative_list": True}, {"openness": "not-open"}])
+@pytest.mark.parametrize("change", [{"grade": "core"}, {"openness": "not-open"}])
 def test_what_may_not_be_used_is_not_usable(realm: Realm, change: dict[str, object]) -> None:
     realm.say("dataset.graded", DATASET, realm.grades(**change), UNIT)
     assert not found(realm).is_usable(1)
