@@ -1,11 +1,13 @@
 """`yingbi keys`: make, show and use Ed25519 keys."""
 
 import json
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from yingbi.cli.job import ProfileOption, opened_client, show_filed
 from yingbi.cli.output import JsonFlag, OutFile, read_file, show_fields, write_bytes
 from yingbi.cli.text import t
 from yingbi.clock import SystemClock, format_time
@@ -63,6 +65,31 @@ def cosign(
     parsed: Statement = parse_statement(read_file(statement).rstrip(b"\n"))
     signer = load_signing_key(key, passphrase=read_passphrase(passphrase_file))
     write_bytes(add_signature(parsed, signer).envelope, out)
+
+
+@app.command("register", help=t("keys.register.help"))
+def register(
+    owner: Annotated[str, typer.Argument(help=t("keys.argument.owner"))],
+    new_key: Annotated[Path, typer.Option("--new-key", help=t("keys.option.new_key"))],
+    bureau: Annotated[str, typer.Option("--bureau", help=t("keys.option.bureau"))],
+    days: Annotated[int | None, typer.Option("--days", min=1, help=t("client.option.days"))] = None,
+    passphrase_file: PassphraseFile = None,
+    profile: ProfileOption = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Register the first key of a person or node of one's organisation; the bureau's root has to sign it too."""
+    from yingbi.client.statements import Issuer, key_registered
+
+    key = load_signing_key(new_key, passphrase=read_passphrase(passphrase_file))
+    with opened_client(profile) as client:
+        own, clock = client.hub.exchange.identity, client.hub.exchange.clock
+        issuer = Issuer(party=bureau, on_behalf_of=own.organisation, clock=clock)
+        until = None if days is None else clock.now() + timedelta(days=days)
+        draft = key_registered(issuer, key.public, owner=owner, not_before=clock.now(), not_after=until)
+        # The bureau's key is the hub's: whom it employs, its root alone says.
+        also = () if own.organisation == bureau else (own.key,)
+        filed = client.run(client.hub.file(("keys",), [draft.sign([key, *also])]))
+    show_filed(t("keys.register.title"), filed, as_json=as_json)
 
 
 def read_passphrase(path: Path | None) -> bytes | None:

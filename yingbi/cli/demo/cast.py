@@ -5,7 +5,7 @@ itself would, and goes over the network.
 """
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
@@ -66,7 +66,7 @@ class Cast:
     def client(self, party: str, **options: str) -> Client:
         """Return a party's client."""
         if party not in self._clients:
-            result_key = self.key_file(party).with_suffix(".result.pem")
+            result_key = self._result_key(party)
             if party.startswith("partner:"):
                 save_result_key(ResultKey.generate(), result_key)
             self._clients[party] = open_client(
@@ -155,6 +155,31 @@ class Cast:
         signed = registration.sign([self.key("root"), self.key(node), self.key(unit)])
         client = self.client(unit)
         client.run(client.hub.file(("keys",), [signed]))
+
+    def write_profiles(self, folder: Path, usual: Mapping[str, Mapping[str, str]]) -> None:
+        """Write a profile for everybody who has spoken, so that people can go on by hand with short commands.
+
+        Args:
+            folder: a new folder.
+            usual: further members of some parties' profiles, such as the agreement that they usually ask under.
+        """
+        folder.mkdir()
+        for party in self._clients:
+            members = {
+                "url": self._url,
+                "party": party,
+                "key": str(self.key_file(party)),
+                "on_behalf_of": self._employers.get(party),
+                "result_key": str(self._result_key(party)) if party.startswith("partner:") else None,
+                "trust": str(self._trust),
+                "ca": str(self._ca),
+                **usual.get(party, {}),
+            }
+            lines = [f"{name} = {json.dumps(value)}" for name, value in members.items() if value is not None]
+            (folder / f"{self.key_file(party).stem}.toml").write_text("\n".join([*lines, ""]), encoding="utf-8")
+
+    def _result_key(self, party: str) -> Path:
+        return self.key_file(party).with_suffix(".result.pem")
 
     def close(self) -> None:
         """Close all connections."""

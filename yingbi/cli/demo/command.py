@@ -43,6 +43,8 @@ def demo(
             setting.open_units(stage, cast, url)
             _say(console, "agreement")
             setting.agree(cast)
+            usual = {"agreement": setting.AGREEMENT, "purpose": setting.PURPOSE}
+            cast.write_profiles(place / "profiles", {setting.BANK: usual})
             story.ask(console, stage, cast)
             if not keep:
                 story.stop_everything(console, stage, cast)
@@ -57,7 +59,7 @@ def demo(
 
 def _serve(console: Console, url: str, place: Path) -> None:
     """Leave everything running until somebody ends it."""
-    console.print(t("demo.serving", url=url, ca=place / "tls" / "ca.pem", keys=place / "keys"), soft_wrap=True)
+    console.print(t("demo.serving", url=url, profiles=place / "profiles"), soft_wrap=True)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         signal.pause()

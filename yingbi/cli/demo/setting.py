@@ -3,29 +3,46 @@
 import csv
 import json
 from dataclasses import dataclass
+from io import StringIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from time import monotonic, sleep
+from typing import Final
 
+from policies.model import to_json
+from policies.parse import parse_agreement
+from sandbox.catalog.codec import dataset_to_json, parse_dataset
+from sandbox.node.home import NodeHome
 from yingbi.cli.demo.cast import APPROVER, BUREAU, REGISTRAR, Cast
 from yingbi.cli.demo.stage import Stage
-from yingbi.client.statements import Issuer
+from yingbi.client.statements import agreement_proposed, agreement_signed, dataset_graded, dataset_registered
 from yingbi.errors import ErrorCode, UnavailableError
-from yingbi.events import EntryType
 from yingbi.events.fields import Duty
 from yingbi.events.people import ParticipantKind
 from yingbi.ids import dataset_id
 
-if TYPE_CHECKING:
-    from policies.model import Agreement
-
-__all__ = ["AGREEMENT", "BANK", "ORIGIN", "TAX", "UNITS", "Unit", "agree", "found_hub", "open_units", "start_hub"]
+__all__ = [
+    "AGREEMENT",
+    "BANK",
+    "ORIGIN",
+    "PURPOSE",
+    "TAX",
+    "UNITS",
+    "Unit",
+    "admit_partners",
+    "agree",
+    "found_hub",
+    "open_units",
+    "start_hub",
+]
 
 ORIGIN: Final = "log.futian.example/demo"
 WITNESS: Final = "supervisor"
 BANK: Final = "partner:bank-a"
 CREDIT_BUREAU: Final = "partner:credit-bureau-1"
 AGREEMENT: Final = "agr-tax-research-2026"
+PURPOSE: Final = "research.aggregate"
 SCALE: Final = "0.05"
+_DECLARED_IN_S: Final = 60
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,24 +120,13 @@ def open_units(stage: Stage, cast: Cast, url: str) -> None:
         _grade(cast, unit)
 
 
-def agree(cast: Cast) -> "Agreement":
+def agree(cast: Cast) -> None:
     """Have the bank propose terms, and the unit and the bureau sign them; the last signature puts them in force."""
-    from policies.model import to_json
-    from policies.parse import parse_agreement
-    from policies.sign import proposed_payload, signed_payload
-    from yingbi.client.statements import Draft
-
     terms = parse_agreement(_TERMS.encode())
-    clock = cast.issuer(BANK).clock
-    proposal = proposed_payload(terms, issuer="person:officer", on_behalf_of=BANK, at=clock.now())
-    cast.file("person:officer", ("agreements",), Draft(payload=proposal), documents=[to_json(terms)])
-    for person, employer, duty in (
-        (TAX.officer, TAX.party, Duty.UNIT_CDO),
-        (APPROVER, BUREAU, Duty.BUREAU_APPROVER),
-    ):
-        payload = signed_payload(terms, duty=duty, issuer=person, on_behalf_of=employer, at=clock.now())
-        cast.file(person, ("agreements",), Draft(payload=payload))
-    return terms
+    proposal = agreement_proposed(cast.issuer("person:officer"), terms)
+    cast.file("person:officer", ("agreements",), proposal, documents=[to_json(terms)])
+    for person, duty in ((TAX.officer, Duty.UNIT_CDO), (APPROVER, Duty.BUREAU_APPROVER)):
+        cast.file(person, ("agreements",), agreement_signed(cast.issuer(person), terms, duty=duty))
 
 
 def _make_node(stage: Stage, cast: Cast, unit: Unit, url: str) -> None:
@@ -149,52 +155,25 @@ def _make_node(stage: Stage, cast: Cast, unit: Unit, url: str) -> None:
 
 def _register(stage: Stage, cast: Cast, unit: Unit) -> None:
     """Have the officer list the data set, as the node's catalogue describes it."""
-    from sandbox.catalog.codec import dataset_to_json
-    from sandbox.node.home import NodeHome
-    from yingbi.canonical import digest_json
-    from yingbi.client.statements import Draft
-
     home = NodeHome.open(stage.folder / unit.name)
     dataset = home.catalogue.load().datasets[unit.dataset]
     home.close()
-    document = dataset_to_json(dataset)
-    body = {
-        "owner": unit.party,
-        "catalogue_entry": digest_json(document),
-        "privacy_unit": dataset.privacy_unit.value,
-        "openness": dataset.openness.value,
-    }
-    payload = _issuer(cast, unit).payload(EntryType.DATASET_REGISTERED, dataset_id(unit.dataset), body)
-    cast.file(unit.officer, ("datasets",), Draft(payload=payload), documents=[document])
+    draft = dataset_registered(cast.issuer(unit.officer), dataset)
+    cast.file(unit.officer, ("datasets",), draft, documents=[dataset_to_json(dataset)])
 
 
 def _grade(cast: Cast, unit: Unit) -> None:
     """Have the officer confirm the grades of the first version, once the node has told the log of it."""
-    from time import monotonic, sleep
-
-    from yingbi.canonical import digest_json
-    from yingbi.client.statements import Draft
-
     client = cast.client(unit.officer)
-    deadline = monotonic() + 30
+    deadline = monotonic() + _DECLARED_IN_S
     while not (found := client.run(client.hub.get(("datasets", dataset_id(unit.dataset)))))["versions"]:
         if monotonic() > deadline:
             raise UnavailableError(ErrorCode.NODE_UNAVAILABLE, f"node `{unit.node}` has told the log of no version")
         sleep(0.1)
-    items = {item["name"]: item["grade"] for item in found["document"]["items"]}
-    body = {
-        "version": 1,
-        "grade": max(items.values()),
-        "openness": found["document"]["openness"],
-        "column_grades": digest_json(items),
-        "on_negative_list": False,
-    }
-    payload = _issuer(cast, unit).payload(EntryType.DATASET_GRADED, dataset_id(unit.dataset), body)
-    cast.file(unit.officer, ("datasets",), Draft(payload=payload))
-
-
-def _issuer(cast: Cast, unit: Unit) -> Issuer:
-    return cast.issuer(unit.officer)
+    dataset = parse_dataset(found["document"])
+    grades = {item.name: item.grade.value for item in dataset.items}
+    draft = dataset_graded(cast.issuer(unit.officer), dataset, version=1, column_grades=grades)
+    cast.file(unit.officer, ("datasets",), draft)
 
 
 def _policy(stage: Stage) -> Path:
@@ -207,7 +186,6 @@ def _rows_of(folder: Path, dataset: str) -> str:
         rows = list(csv.reader(file))
     place = rows[0].index("资源代码")
     lines = [rows[0], *(row for row in rows[1:] if row[place] == dataset)]
-    from io import StringIO
 
     text = StringIO()
     csv.writer(text).writerows(lines)
@@ -219,7 +197,7 @@ agreement: {AGREEMENT}
 version: 1
 assigner: {TAX.party}
 assignee: {BANK}
-purpose: research.aggregate
+purpose: {PURPOSE}
 legal_basis: {{kind: contract, reference: "2026-17"}}
 valid: {{from: 2026-01-01, until: 2035-12-31}}
 place: {{zones: [{TAX.node}]}}

@@ -1,14 +1,13 @@
 """The story: a bank asks three questions, a unit stops everything at once, an auditor proves what happened."""
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
 from rich.console import Console
 
 from yingbi.cli.demo.cast import Cast
-from yingbi.cli.demo.setting import AGREEMENT, BANK, TAX
+from yingbi.cli.demo.setting import AGREEMENT, BANK, PURPOSE, TAX
 from yingbi.cli.demo.stage import Stage
 from yingbi.cli.text import t
 from yingbi.client import Client, Job, JobRefusedError, TableResult
@@ -29,7 +28,7 @@ _TIMEOUT_S: Final = 60.0
 
 def ask(console: Console, stage: Stage, cast: Cast) -> None:
     """Ask a question that is answered, one that is held, and one that is refused."""
-    bank = cast.client(BANK, agreement=AGREEMENT, purpose="research.aggregate")
+    bank = cast.client(BANK, agreement=AGREEMENT, purpose=PURPOSE)
     _say(console, "ask.answered")
     answered = _submit(console, bank, _BY_STREET)
     _expect(answered.state in ("released", "delivered"), f"the first question ended as `{answered.state}`")
@@ -46,7 +45,7 @@ def ask(console: Console, stage: Stage, cast: Cast) -> None:
     _say(console, "ask.refused")
     console.print(_REVENUE, style="dim", markup=False)
     try:
-        bank.sql(_REVENUE).submit(agreement=AGREEMENT, purpose="research.aggregate")
+        bank.sql(_REVENUE).submit(agreement=AGREEMENT, purpose=PURPOSE)
     except JobRefusedError as error:
         _show_refusal(console, error)
         _expect(any(reason.get("grant") for reason in error.reasons), "the refusal names no grant that would do")
@@ -88,7 +87,7 @@ def audit(console: Console, stage: Stage, cast: Cast) -> None:
 
 def _submit(console: Console, bank: Client, sql: str) -> Job:
     console.print(sql, style="dim", markup=False)
-    job = bank.sql(sql).submit(agreement=AGREEMENT, purpose="research.aggregate")
+    job = bank.sql(sql).submit(agreement=AGREEMENT, purpose=PURPOSE)
     return job.wait(timeout_s=_TIMEOUT_S, progress=False)
 
 
@@ -168,6 +167,3 @@ def _expect(is_so: bool, otherwise: str) -> None:
 
 def _failed(what: str) -> SandboxError:
     return SandboxError(ErrorCode.INTERNAL, f"the demonstration does not hold: {what}")
-
-
-Scene = Callable[[Console, Stage, Cast], None]
