@@ -2,26 +2,33 @@
 
 from api.submissions import Submission
 from api.wiring import Hub
-from policies.standing import JobStanding, MissingSignaturesError, Standing
+from policies.standing import MissingSignaturesError, Standing
 from yingbi.clock import format_time
+from yingbi.events import EntryType
 from yingbi.events.fields import Duty
 from yingbi.statement import Statement
 
 __all__ = ["check_reviewers"]
 
 
-def check_reviewers(hub: Hub, job: JobStanding, submission: Submission) -> None:
-    """Require a signature in every duty that the decision about a job asks for.
+def check_reviewers(hub: Hub, submission: Submission) -> None:
+    """Require a signature in every duty that the decision about an approved job asks for.
 
     Raises:
         MissingSignaturesError: duties in which nobody has signed yet.
     """
     standing, at = hub.standing, format_time(hub.clock.now())
-    judged = hub.decider.judge_job(standing, job, hub.decider.plan_of(job), at=at)
     for statement in submission.statements:
-        missing = [duty.value for duty in judged.job_duties if duty not in _signed_in(standing, statement, at=at)]
+        job = standing.jobs.get(statement.payload.id)
+        if statement.type is not EntryType.JOB_APPROVED or job is None:
+            continue
+        judged = hub.decider.judge_job(standing, job, hub.decider.plan_of(job), at=at)
+        signed = _signed_in(standing, statement, at=at)
+        missing = tuple(duty.value for duty in judged.job_duties if duty not in signed)
         if missing:
-            raise MissingSignaturesError(tuple(missing))
+            # Whoever has signed has to be one who may: a stranger's draft would wait for ever.
+            standing.judge(statement, at=at)
+            raise MissingSignaturesError(missing)
 
 
 def _signed_in(standing: Standing, statement: Statement, *, at: str) -> frozenset[Duty]:

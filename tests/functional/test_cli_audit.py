@@ -4,7 +4,10 @@ import csv
 import hashlib
 import io
 import json
+import threading
 import zipfile
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -112,6 +115,28 @@ def test_a_bundle_shows_in_both_languages(place: Path, tmp_path: Path) -> None:
         assert word in shown.out
 
 
+class Quiet(SimpleHTTPRequestHandler):
+    """Serves files and says nothing."""
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+def test_a_log_is_read_from_an_address(place: Path, tmp_path: Path) -> None:
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(place / "log"))) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            address = f"http://127.0.0.1:{server.server_port}"
+            common = ("--log", address, "--trust", place / "roots.json", "--documents", place / "documents")
+            run("audit", "bundle", *common, "--out", tmp_path / "served.zip").ok()
+        finally:
+            server.shutdown()
+            thread.join()
+    audited(place, "bundle", "--out", tmp_path / "folder.zip").ok()
+    assert (tmp_path / "served.zip").read_bytes() == (tmp_path / "folder.zip").read_bytes()
+
+
 # --- controls ---------------------------------------------------------------------------------------------------------
 
 
@@ -215,3 +240,5 @@ def test_a_log_s_own_folder_is_read_too(tmp_path: Path) -> None:
     common = ("--log", tmp_path / "log", "--trust", tmp_path / "roots.json", "--bureau", "bureau:futian", "--json")
     done = run("audit", "controls", *common).ok().json
     assert done["findings"] == 0
+    warned = run("audit", "controls", *common[:-1])
+    assert (warned.code, "only the log itself vouches" in warned.err) == (0, True)

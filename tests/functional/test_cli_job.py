@@ -3,71 +3,23 @@
 import json
 import os
 import re
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-import typer
 
-from tests.lib.command_line import Done, run
-from tests.lib.sdk_hub import AGREEMENT, AGREEMENT_YAML, BUREAU, NODE, PARTNER, PURPOSE, SdkHub, fixed_key
+from tests.lib.command_line import run
+from tests.lib.sdk_desk import BY_STREET, Desk, open_desk
+from tests.lib.sdk_hub import AGREEMENT_YAML, BUREAU, NODE, PARTNER, SdkHub, fixed_key
 from yingbi.canonical import canonical_bytes
-from yingbi.cli import duty, job, org, receipt, request
 from yingbi.client import kept
-from yingbi.clock import SystemClock
-from yingbi.keys import save_signing_key
-from yingbi.sealing import save_result_key
 from yingbi.statement import parse_statement
-
-BY_STREET = "SELECT street, COUNT(*) AS n FROM tax.annual_filings GROUP BY street"
-
-
-class Desk:
-    """A hub in this process, and a profile of its partner."""
-
-    def __init__(self, folder: Path) -> None:
-        self.hub = SdkHub()
-        self.folder = folder
-        save_signing_key(fixed_key(PARTNER), folder / "key.pem")
-        save_result_key(self.hub.result_key, folder / "result.pem")
-        (folder / "trust.json").write_bytes(self.hub.trust())
-        self.profile = folder / "bank.toml"
-        members = {
-            "url": "https://hub.example",
-            "party": PARTNER,
-            "key": "key.pem",
-            "result_key": "result.pem",
-            "trust": "trust.json",
-            "agreement": AGREEMENT,
-            "purpose": PURPOSE,
-        }
-        self.profile.write_text("".join(f'{name} = "{value}"\n' for name, value in members.items()))
-
-    def run(self, *words: object, lang: str = "en", stdin: bytes = b"") -> Done:
-        return run(*words, env={"YINGBI_LANG": lang, "YINGBI_PROFILE": str(self.profile)}, stdin=stdin)
-
-    def submitted(self) -> str:
-        name: str = self.run("job", "submit", "--sql", BY_STREET, "--json").ok().json["job"]
-        return name
 
 
 @pytest.fixture
 def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Desk:
-    root = typer.Typer()
-    for name, module in (("job", job), ("receipt", receipt), ("org", org), ("duty", duty), ("request", request)):
-        root.add_typer(module.app, name=name)
-    monkeypatch.setattr("yingbi.cli.app", root)
-    desk = Desk(tmp_path)
-    monkeypatch.setattr(SystemClock, "now", lambda _: desk.hub.clock.now())
-    monkeypatch.setattr("yingbi.client.connection.httpx.Client", _client_of(desk.hub))
-    return desk
-
-
-def _client_of(hub: SdkHub) -> Callable[..., httpx.Client]:
-    real = httpx.Client
-    return lambda **options: real(**{**options, "transport": hub.network})
+    return open_desk(tmp_path, monkeypatch)
 
 
 def test_job_dry_run_submit_wait_show_list_result_and_cancel(desk: Desk) -> None:
@@ -142,19 +94,26 @@ def test_job_submit_that_is_refused_says_why(desk: Desk) -> None:
     assert desk.run("job", "submit", "--sql", BY_STREET, "--json").error["code"] == "job-refused"
 
 
-def test_job_receipts_and_receipt_verify_and_fetch_work_offline(desk: Desk) -> None:
+def test_job_receipts_are_written_to_a_folder(desk: Desk) -> None:
     name = desk.submitted()
     desk.run("job", "wait", name, "--json").ok()
-    folder = desk.folder / "receipts"
-    listed = desk.run("job", "receipts", name, "--folder", folder).ok().out
+    listed = desk.run("job", "receipts", name, "--folder", desk.folder / "receipts").ok().out
     assert "job.submitted" in listed
     assert "output.released" in listed
+    assert len(list((desk.folder / "receipts").glob("*.receipt"))) == 2
+    assert desk.run("job", "receipts", name, "--json").ok().json[0]["type"] == "job.submitted"
+
+
+def test_receipt_verify_and_fetch_work_offline(desk: Desk) -> None:
+    name, folder = desk.submitted(), desk.folder / "receipts"
+    desk.run("job", "wait", name, "--json").ok()
+    desk.run("job", "receipts", name, "--folder", folder).ok()
     desk.hub.faults = [_unplugged] * 99
     trust = ("--trust", desk.folder / "trust.json")
     verified = desk.run("receipt", "verify", folder, *trust)
     assert verified.code == 0
     assert verified.out.count("VERIFIED") == 2
-    one = sorted(folder.glob("*.receipt"))[0]
+    one = min(folder.glob("*.receipt"))
     entry = one.with_name(one.stem + ".entry.json")
     assert desk.run("receipt", "verify", one, "--entry", entry, *trust).code == 0
     assert desk.run("receipt", "verify", one, *trust).code == 3, "without the entry nothing is shown"
@@ -164,6 +123,9 @@ def test_job_receipts_and_receipt_verify_and_fetch_work_offline(desk: Desk) -> N
     assert changed.code == 1
     assert {row["verdict"] for row in changed.json} == {"INVALID", "VERIFIED"}
     entry.write_bytes(data)
+    first, *others = sorted((folder / kept.KEYS).glob("*.receipt"))
+    first.write_bytes(others[0].read_bytes())
+    assert desk.run("receipt", "verify", folder, *trust).code == 3, "a key that is not shown to be in the log is none"
     for path in (folder / kept.KEYS).iterdir():
         path.unlink()
     assert desk.run("receipt", "verify", folder, *trust).code == 3, "whose keys they are is not known any more"

@@ -2,7 +2,6 @@
 
 import json
 import os
-import signal
 import stat
 import subprocess
 import sys
@@ -137,19 +136,3 @@ def test_a_process_that_does_not_start_ends_the_demo(tmp_path: Path, monkeypatch
     stopped = run("demo", "--folder", tmp_path / "demo")
     assert stopped.code == 70
     assert "`yingbi hub init` failed" in stopped.err
-
-
-def test_what_is_kept_running_ends_with_an_interrupt(tmp_path: Path) -> None:
-    process = start(tmp_path / "kept", "--keep-running", YINGBI_LANG="en")
-    lines = []
-    assert process.stdout is not None
-    for line in process.stdout:
-        lines.append(line.decode())
-        if line.startswith(b"The hub is at "):
-            break
-    assert "The hub is at https://127.0.0.1:" in lines[-1], lines[-10:]
-    assert processes_of(tmp_path / "kept")
-    process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=60)
-    assert (process.returncode, err) == (0, b""), (out, err)
-    wait_until(lambda: not processes_of(tmp_path / "kept"))

@@ -157,14 +157,14 @@ class Cast:
         client.run(client.hub.file(("keys",), [signed]))
 
     def write_profiles(self, folder: Path, usual: Mapping[str, Mapping[str, str]]) -> None:
-        """Write a profile for everybody who has spoken, so that people can go on by hand with short commands.
+        """Write a profile for everybody, so that people can go on by hand with short commands.
 
         Args:
             folder: a new folder.
             usual: further members of some parties' profiles, such as the agreement that they usually ask under.
         """
         folder.mkdir()
-        for party in self._clients:
+        for party in {*self._clients, *self._employers}:
             members = {
                 "url": self._url,
                 "party": party,

@@ -94,6 +94,7 @@ def start_hub(stage: Stage) -> tuple[Cast, str]:
     for person, duty in (
         (REGISTRAR, Duty.BUREAU_REGISTRAR),
         (APPROVER, Duty.BUREAU_APPROVER),
+        ("person:reviewer", Duty.BUREAU_REVIEWER),
         ("person:checker", Duty.OUTPUT_CHECKER),
     ):
         cast.employ(person, BUREAU, duty)

@@ -1,0 +1,183 @@
+"""What people of the bureau and of units do by command, against the demonstration's own hub and nodes, left running."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.lib.command_line import Done, run
+from tests.lib.waiting import wait_until
+from yingbi.cli.demo.setting import AGREEMENT, BANK, PURPOSE, TAX
+
+ROOT = Path(__file__).resolve().parents[2]
+BY_STREET = "select street, count(*) from tax.annual_filings where year = '2025' group by street"
+
+
+class Town:
+    """The running demonstration, and the profiles with which its people go on by hand."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def run(self, who: str, *words: object) -> Done:
+        profile = self.folder / "profiles" / f"{who}.toml"
+        return run(*words, env={"YINGBI_LANG": "en", "YINGBI_PROFILE": str(profile)})
+
+    def recorded(self, who: str, *words: object) -> list[str]:
+        """Have statements recorded; return their entries' types."""
+        filed = self.run(who, *words, "--json").ok().json
+        assert filed["draft"] is None, filed
+        return [entry["type"] for entry in filed["entries"]]
+
+    def cosigned(self, who: str, by: str, *words: object) -> list[str]:
+        """Have somebody begin what a second person has to sign, and the second person sign it."""
+        filed = self.run(who, *words, "--json").ok().json
+        assert filed["draft"] is not None
+        assert filed["missing"]
+        return self.recorded(by, "request", "cosign", filed["draft"])
+
+    def asked(self) -> dict[str, object]:
+        """Have the bank ask; return where its job ends for now."""
+        done = self.run("partner-bank-a", "job", "submit", "--sql", BY_STREET, "--json")
+        if done.code:
+            return {"state": "refused", "why": done.err}
+        state: dict[str, object] = self.run(
+            "partner-bank-a", "job", "wait", done.json["job"], "--timeout", "50", "--json"
+        ).json
+        return state
+
+
+@pytest.fixture(scope="module")
+def town(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Town]:
+    folder = tmp_path_factory.mktemp("town") / "here"
+    process = subprocess.Popen(
+        [sys.executable, "-m", "yingbi", "demo", "--folder", str(folder), "--keep-running"],
+        env={**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "300", "YINGBI_LANG": "en"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    assert process.stdout is not None
+    lines = []
+    for line in process.stdout:
+        lines.append(line.decode())
+        if line.startswith(b"The hub is at https://127.0.0.1:"):
+            break
+    else:
+        raise AssertionError(lines[-10:])
+    yield Town(folder)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (0, b"")
+    wait_until(lambda: not _processes_of(folder))
+
+
+def _processes_of(folder: Path) -> list[str]:
+    running = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
+    return [line for line in running.splitlines() if str(folder) in line]
+
+
+def test_freeze_stops_a_partner_at_once_and_unfreeze_takes_two(town: Town) -> None:
+    assert town.recorded("security-admin", "freeze", BANK, "--reason", "unusual-use") == ["access.frozen"]
+    assert town.asked()["state"] == "refused"
+    assert town.cosigned("security-admin", "approver", "unfreeze", BANK) == ["access.unfrozen"]
+    assert town.asked()["state"] == "released"
+
+
+def test_freeze_as_a_drill_stops_nothing(town: Town) -> None:
+    assert town.recorded("security-admin", "freeze", BANK, "--reason", "incident", "--drill") == ["access.frozen"]
+    assert town.asked()["state"] == "released"
+
+
+def test_freeze_by_somebody_who_may_not_is_refused(town: Town) -> None:
+    refused = town.run("registrar", "freeze", BANK, "--reason", "incident")
+    assert refused.code == 77
+    assert "error: statement-refused" in refused.err
+
+
+def test_incidents_lists_what_was_frozen_and_let_go(town: Town) -> None:
+    town.recorded("security-admin", "freeze", "partner:credit-bureau-1", "--reason", "incident", "--drill")
+    assert "access.frozen" in town.run("approver", "incidents").ok().out
+
+
+def test_agreement_impact_suspend_and_resume(town: Town) -> None:
+    assert "what it would touch" in town.run("approver", "agreement", "impact", AGREEMENT).ok().out.lower()
+    suspended = town.recorded("tax-cdo", "agreement", "suspend", AGREEMENT, "--reason", "objection")
+    assert suspended == ["agreement.suspended"]
+    assert town.asked()["state"] == "refused"
+    assert town.cosigned("tax-cdo", "approver", "agreement", "resume", AGREEMENT) == ["agreement.resumed"]
+    assert town.asked()["state"] == "released"
+
+
+def test_agreement_revoke_ends_it_for_good(town: Town) -> None:
+    name = propose(town, "agr-to-be-revoked", "automatic")
+    assert town.recorded("approver", "agreement", "revoke", name, "--reason", "request") == ["agreement.revoked"]
+    again = town.run("approver", "agreement", "revoke", name, "--reason", "request")
+    assert again.code in (0, 77), "what has ended stays ended"
+    assert town.run("approver", "request", "show", name, "--json").ok().json["state"] == "revoked"
+
+
+def test_job_approve_lets_a_job_run_that_a_person_has_to_look_at(town: Town) -> None:
+    name = propose(town, "agr-reviewed", "reviewed")
+    asked = ("job", "submit", "--sql", BY_STREET, "--agreement", name, "--purpose", PURPOSE, "--json")
+    job = town.run("partner-bank-a", *asked).ok().json["job"]
+    assert town.run("partner-bank-a", "job", "approve", job).code == 77
+    assert town.recorded("reviewer", "job", "approve", job) == ["job.approved"]
+    waited = town.run("partner-bank-a", "job", "wait", job, "--timeout", "50", "--json").json
+    assert waited["state"] == "released"
+
+
+def test_output_held_and_output_check(town: Town) -> None:
+    held = town.run("checker", "output", "held", "--json").ok().json
+    job = held[0]["job"]
+    assert "threshold" in town.run("checker", "output", "held").ok().out
+    assert town.run("partner-bank-a", "output", "held", "--json").json == []
+    assert town.run("partner-bank-a", "output", "check", job, "--verdict", "pass").code == 66
+    assert town.recorded("checker", "output", "check", job, "--verdict", "fail") == ["output.checked"]
+    wait_until(lambda: town.run("checker", "output", "held", "--json").ok().json == [], seconds=40)
+    assert town.run("partner-bank-a", "job", "show", job, "--json").ok().json["state"] == "rejected"
+
+
+def test_data_register_grade_and_withdraw(town: Town) -> None:
+    at = ("--node", town.folder / "futian-social-security")
+    again = town.recorded("social-cdo", "data", "register", "social/insurance", *at)
+    assert again == ["dataset.registered"]
+    graded = town.recorded("social-cdo", "data", "grade", "social/insurance", "--version", "1", *at)
+    assert graded == ["dataset.graded"]
+    assert town.run("tax-cdo", "data", "withdraw", "social/insurance", "--reason", "incident").code == 77
+    gone = town.recorded("social-cdo", "data", "withdraw", "social/insurance", "--reason", "source-ended")
+    assert gone == ["dataset.withdrawn"]
+
+
+def test_keys_register_waits_for_the_registration_key(town: Town, tmp_path: Path) -> None:
+    run("keys", "new", tmp_path / "new.pem").ok()
+    words = ("keys", "register", "person:new-analyst", "--new-key", tmp_path / "new.pem", "--bureau", "bureau:futian")
+    filed = town.run("partner-bank-a", *words, "--json").ok().json
+    assert filed["missing"] == ["root"]
+
+
+def propose(town: Town, name: str, job: str) -> str:
+    """Bring another agreement into force: the bank proposes, the unit and the bureau sign what they have read."""
+    found = town.run("approver", "request", "show", AGREEMENT, "--json").ok().json
+    (document,) = (
+        terms
+        for path in (town.folder / "documents").glob("*.json")
+        if (terms := json.loads(path.read_text("utf-8"))).get("agreement") == found["id"]
+    )
+    terms = {**document, "agreement": name, "approvals": {**document["approvals"], "job": job}}
+    path = town.folder / f"{name}.json"
+    path.write_text(json.dumps(terms), encoding="utf-8")
+    town.recorded("officer", "request", "create", path)
+    shown = town.run("approver", "request", "show", name, "--json").ok().json
+    for who, duty in (("tax-cdo", "unit-cdo"), ("approver", "bureau-approver")):
+        town.recorded(who, "request", "sign", name, "--duty", duty, "--terms", shown["terms"])
+    assert town.run(who, "request", "show", name, "--json").ok().json["state"] == "active"
+    return name
+
+
+def test_the_agreement_of_the_demo_is_of_the_unit(town: Town) -> None:
+    assert town.run("approver", "request", "show", AGREEMENT, "--json").ok().json["assigner"] == TAX.party
