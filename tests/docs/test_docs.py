@@ -16,6 +16,7 @@ from typing import Any, Final
 
 import pytest
 
+from tests.lib.town import running_town
 from yingbi.events import EntryType
 
 ROOT: Final = Path(__file__).parents[2]
@@ -388,3 +389,25 @@ def test_the_tour_can_be_pasted(tmp_path: Path, environment: dict[str, str], fre
     assert said == ["exit code 77", *verdicts], output + errors
     assert "would be enough: grant aggregate of column `revenue`" in output
     assert "error:" not in errors
+
+
+def test_the_tutorial_can_be_pasted(tmp_path: Path, environment: dict[str, str]) -> None:
+    """In the folder in which the district runs, as `make serve` leaves it."""
+    blocks = CHECK.split_page((ROOT / "docs" / "tutorial.md").read_text("utf-8"))[1]
+    shell = [line for block in blocks if block.language == "sh" for line in block.lines]
+    assert shell[0] == ". .venv/bin/activate"
+    with running_town(tmp_path / "build" / "demo"):
+        done = subprocess.run(
+            ["bash", "-c", "\n".join(shell[1:])],
+            cwd=tmp_path,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=280,
+            check=False,
+        )
+    said = re.findall(r"exit code \d+", done.stdout)
+    assert said == ["exit code 77", "exit code 77", "exit code 0"], done.stdout + done.stderr
+    assert "enough would be" in done.stdout + done.stderr
+    assert "nothing was found" in done.stdout
+    assert "Traceback" not in done.stderr

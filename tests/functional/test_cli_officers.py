@@ -1,84 +1,21 @@
 """What people of the bureau and of units do by command, against the demonstration's own hub and nodes, left running."""
 
 import json
-import os
-import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.lib.command_line import Done, run
+from tests.lib.command_line import run
+from tests.lib.town import BY_STREET, Town, running_town
 from tests.lib.waiting import wait_until
 from yingbi.cli.demo.setting import AGREEMENT, BANK, PURPOSE, TAX
-
-ROOT = Path(__file__).resolve().parents[2]
-BY_STREET = "select street, count(*) from tax.annual_filings where year = '2025' group by street"
-
-
-class Town:
-    """The running demonstration, and the profiles with which its people go on by hand."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-
-    def run(self, who: str, *words: object) -> Done:
-        profile = self.folder / "profiles" / f"{who}.toml"
-        return run(*words, env={"YINGBI_LANG": "en", "YINGBI_PROFILE": str(profile)})
-
-    def recorded(self, who: str, *words: object) -> list[str]:
-        """Have statements recorded; return their entries' types."""
-        filed = self.run(who, *words, "--json").ok().json
-        assert filed["draft"] is None, filed
-        return [entry["type"] for entry in filed["entries"]]
-
-    def cosigned(self, who: str, by: str, *words: object) -> list[str]:
-        """Have somebody begin what a second person has to sign, and the second person sign it."""
-        filed = self.run(who, *words, "--json").ok().json
-        assert filed["draft"] is not None
-        assert filed["missing"]
-        return self.recorded(by, "request", "cosign", filed["draft"])
-
-    def asked(self) -> dict[str, object]:
-        """Have the bank ask; return where its job ends for now."""
-        done = self.run("partner-bank-a", "job", "submit", "--sql", BY_STREET, "--json")
-        if done.code:
-            return {"state": "refused", "why": done.err}
-        state: dict[str, object] = self.run(
-            "partner-bank-a", "job", "wait", done.json["job"], "--timeout", "50", "--json"
-        ).json
-        return state
 
 
 @pytest.fixture(scope="module")
 def town(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Town]:
-    folder = tmp_path_factory.mktemp("town") / "here"
-    process = subprocess.Popen(
-        [sys.executable, "-m", "yingbi", "demo", "--folder", str(folder), "--keep-running"],
-        env={**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "300", "YINGBI_LANG": "en"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
-    assert process.stdout is not None
-    lines = []
-    for line in process.stdout:
-        lines.append(line.decode())
-        if line.startswith(b"The hub is at https://127.0.0.1:"):
-            break
-    else:
-        raise AssertionError(lines[-10:])
-    yield Town(folder)
-    process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=60)
-    assert (process.returncode, err) == (0, b"")
-    wait_until(lambda: not _processes_of(folder))
-
-
-def _processes_of(folder: Path) -> list[str]:
-    running = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
-    return [line for line in running.splitlines() if str(folder) in line]
+    with running_town(tmp_path_factory.mktemp("town") / "here") as found:
+        yield found
 
 
 def test_freeze_stops_a_partner_at_once_and_unfreeze_takes_two(town: Town) -> None:

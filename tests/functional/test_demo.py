@@ -12,6 +12,7 @@ import pytest
 
 from ledger.tiles import decode_bundle
 from tests.lib.command_line import Done, run
+from tests.lib.town import processes_of
 from tests.lib.waiting import wait_until
 from yingbi.cli.text import load_catalogue
 
@@ -112,11 +113,6 @@ def test_the_demos_secrets_are_its_owners(done: Done, folder: Path) -> None:
     private = [path for path in secrets if path.suffix == ".sqlite" or b"PRIVATE" in path.read_bytes()]
     assert len(private) > 15
     assert [path for path in private if stat.S_IMODE(path.stat().st_mode) & 0o077] == []
-
-
-def processes_of(folder: Path) -> str:
-    running = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
-    return "\n".join(line for line in running.splitlines() if str(folder) in line)
 
 
 def test_the_demo_leaves_no_process_behind(done: Done, folder: Path) -> None:
