@@ -97,6 +97,7 @@ class AuditedLog:
     mini: MiniLog = field(default_factory=lambda: MiniLog(origin=ORIGIN, keys=[log_key(ORIGIN, seed="audited")]))
     at: datetime = START
     terms: Agreement = field(default_factory=lambda: parse_agreement(TERMS.encode()))
+    others: list[Agreement] = field(default_factory=list)
     witness: NoteKey = field(default_factory=lambda: witness("w1"))
 
     # --- what there is ------------------------------------------------------------------------------------------------
@@ -114,7 +115,7 @@ class AuditedLog:
 
     @property
     def texts(self) -> dict[str, bytes]:
-        found: list[Any] = [to_json(self.terms), CATALOGUE]
+        found: list[Any] = [*map(to_json, (self.terms, *self.others)), CATALOGUE]
         return {digest_json(value): canonical_bytes(value) for value in found}
 
     @property
@@ -268,25 +269,29 @@ class AuditedLog:
         graded |= {"column_grades": digest("grades"), "on_negative_list": False}
         self.say("dataset.graded", DATASET, CDO, graded, on_behalf_of=UNIT)
 
-    def agree(self) -> "AuditedLog":
-        terms = terms_digest(self.terms)
+    def agree(self, other: Agreement | None = None) -> "AuditedLog":
+        """Propose, sign and activate the agreement, or another one."""
+        if other is not None:
+            self.others.append(other)
+        meant = other or self.terms
+        terms = terms_digest(meant)
         period = {
-            "valid_from": format_time(self.terms.valid.starts_at),
-            "valid_until": format_time(self.terms.valid.ends_at),
+            "valid_from": format_time(meant.valid.starts_at),
+            "valid_until": format_time(meant.valid.ends_at),
         }
         body = {
             "terms": terms,
-            "version": self.terms.version,
+            "version": meant.version,
             "assigner": UNIT,
             "assignee": BANK,
             "intermediary": None,
-            "purpose": self.terms.purpose,
+            "purpose": meant.purpose,
             "legal_basis": "contract",
         }
-        self.say("agreement.proposed", AGREEMENT, OFFICER, {**body, **period}, on_behalf_of=BANK)
-        self.say("agreement.signed", AGREEMENT, CDO, {"terms": terms, "duty": "unit-cdo"}, on_behalf_of=UNIT)
-        self.say("agreement.signed", AGREEMENT, APPROVER, {"terms": terms, "duty": "bureau-approver"})
-        self.say("agreement.activated", AGREEMENT, BUREAU, {"terms": terms, **period})
+        self.say("agreement.proposed", meant.id, OFFICER, {**body, **period}, on_behalf_of=BANK)
+        self.say("agreement.signed", meant.id, CDO, {"terms": terms, "duty": "unit-cdo"}, on_behalf_of=UNIT)
+        self.say("agreement.signed", meant.id, APPROVER, {"terms": terms, "duty": "bureau-approver"})
+        self.say("agreement.activated", meant.id, BUREAU, {"terms": terms, **period})
         return self
 
     # --- jobs ---------------------------------------------------------------------------------------------------------

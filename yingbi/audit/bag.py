@@ -27,7 +27,7 @@ class BagWriter:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-        self._file = zipfile.ZipFile(self._temporary, "w", zipfile.ZIP_STORED)
+        self._file = zipfile.ZipFile(self._temporary, "x", zipfile.ZIP_STORED)
         self._digests: dict[str, str] = {}
         self._sizes: dict[str, int] = {}
 

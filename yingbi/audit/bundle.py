@@ -12,7 +12,7 @@ from typing import Final
 from uuid import NAMESPACE_URL, uuid5
 
 from ledger.proof import prove_inclusion
-from ledger.receipt import format_receipt
+from ledger.receipt import format_receipt, parse_receipt
 from ledger.tiles import TILE_WIDTH, TileCoordinate, TiledTree, bundle_path, decode_bundle, encode_bundle, tile_path
 from ledger.tiles import tiles_of as list_tiles
 from yingbi import __version__
@@ -88,6 +88,7 @@ def build_bundle(out: Path, case: Case, results: Sequence[ControlResult], read: 
 
     Raises:
         NotFoundError: a tile of the log is not there.
+        InvalidRequestError: something that was given as a receipt is none.
         OSError: the file cannot be written.
     """
     stories = [story for story in case.stories.values() if contents.jobs is None or story.job in contents.jobs]
@@ -181,6 +182,7 @@ def _receipts(case: Case, stories: Iterable[Story], tiles: _Tiles, contents: Con
         proof = prove_inclusion(tree, index, reading.size)
         yield f"{index:08}", format_receipt(Receipt(proof=proof, signed=reading.signed))
     for name, data in sorted({sha256(data).hexdigest()[:16]: data for data in contents.receipts}.items()):
+        parse_receipt(data)  # one that contradicts the log is evidence; one that is none would only spoil the bundle
         yield f"kept/{name}", data
 
 
@@ -208,7 +210,6 @@ def _report(case: Case, results: Sequence[ControlResult], jobs: Collection[str] 
     for language in LANGUAGES:
         yield f"report.{language}.html", render_page(report, language)
     yield "report.json", report.to_json()
-    yield "findings.csv", report.findings
-    yield "jobs.csv", report.jobs
-    yield "keys.csv", report.keys
+    for name, table in report.tables.items():
+        yield f"{name}.csv", table
     yield "README.txt", _README.encode()

@@ -5,7 +5,9 @@ from collections.abc import Iterator
 from datetime import timedelta
 from decimal import Decimal
 from itertools import pairwise
-from typing import Final
+from typing import Final, TypeVar
+
+from pydantic import BaseModel
 
 from policies.disclosure import MIN_UNITS, DisclosureRules, strictest
 from policies.jobs import JobState
@@ -51,6 +53,7 @@ __all__ = [
     "wrong_versions",
 ]
 
+_Body = TypeVar("_Body", bound=BaseModel)
 _HOLD_LIMIT: Final = timedelta(days=7)
 _REQUEST_LIMIT: Final = timedelta(days=1)
 _RUN_LIMIT: Final = timedelta(days=1)
@@ -59,10 +62,10 @@ _RUN_LIMIT: Final = timedelta(days=1)
 def approvals_after_execution(case: Case) -> Iterator[Hit]:
     """Yield approvals that stand behind the start of what they approve."""
     for story in case.stories.values():
-        start = next(story.recorded(EntryType.JOB_STARTED), None)
-        for fact in story.recorded(EntryType.JOB_APPROVED) if start is not None else ():
-            if start is not None and fact.index > start.index:
-                yield Hit(subject=story.job, indexes=(start.index, fact.index), message="approved after it had started")
+        starts = [fact.index for fact in story.recorded(EntryType.JOB_STARTED)]
+        for fact in story.recorded(EntryType.JOB_APPROVED):
+            if starts and fact.index > starts[0]:
+                yield Hit(subject=story.job, indexes=(starts[0], fact.index), message="approved after it had started")
 
 
 def starts_without_approval(case: Case) -> Iterator[Hit]:
@@ -78,21 +81,19 @@ def starts_outside_approval(case: Case) -> Iterator[Hit]:
     """Yield starts after the approval ran out, after the lease ran out, or by a node that had no lease."""
     for story in case.stories.values():
         for start in story.recorded(EntryType.JOB_STARTED):
-            approval = _last(story, EntryType.JOB_APPROVED, start)
-            lease = _last(story, EntryType.JOB_LEASED, start)
-            approved_until = getattr(approval and approval.body, "expires_at", start.time)
-            if approval is not None and start.time > approved_until:
-                indexes = (approval.index, start.index)
+            approval, lease = _last(story, JobApproved, start), _last(story, JobLeased, start)
+            if approval is not None and start.time > approval[1].expires_at:
+                indexes = (approval[0].index, start.index)
                 yield Hit(subject=story.job, indexes=indexes, message="started after its approval had run out")
-            if lease is None or not isinstance(lease.body, JobLeased):
+            if lease is None:
                 yield Hit(subject=story.job, indexes=(start.index,), message="started without a lease")
-            elif lease.body.node not in start.parties or start.time > lease.body.expires_at:
+            elif lease[1].node not in start.parties or start.time > lease[1].expires_at:
                 message = "started by another node than had the lease, or after the lease"
-                yield Hit(subject=story.job, indexes=(lease.index, start.index), message=message)
+                yield Hit(subject=story.job, indexes=(lease[0].index, start.index), message=message)
 
 
 def starts_without_agreement(case: Case) -> Iterator[Hit]:
-    """Yield starts and releases under an agreement that was not in force."""
+    """Yield starts under an agreement that was not in force."""
     for story in case.stories.values():
         if story.request is None:
             continue
@@ -182,12 +183,12 @@ def deliveries_elsewhere(case: Case) -> Iterator[Hit]:
         for fact in story.recorded(EntryType.OUTPUT_DELIVERED):
             if not isinstance(fact.body, OutputDelivered):
                 continue
-            release = _last(story, EntryType.OUTPUT_RELEASED, fact)
-            if release is None or not isinstance(release.body, OutputReleased):
+            release = _last(story, OutputReleased, fact)
+            if release is None:
                 yield Hit(subject=story.job, indexes=(fact.index,), message="delivered without a release")
-            elif fact.body.ciphertext != release.body.ciphertext:
+            elif fact.body.ciphertext != release[1].ciphertext:
                 message = "delivered something else than was released"
-                yield Hit(subject=story.job, indexes=(release.index, fact.index), message=message)
+                yield Hit(subject=story.job, indexes=(release[0].index, fact.index), message=message)
             if fact.body.recipient != story.partner:
                 message = f"delivered to {fact.body.recipient}, who did not ask"
                 yield Hit(subject=story.job, indexes=(fact.index,), message=message)
@@ -197,24 +198,20 @@ def wrong_software(case: Case) -> Iterator[Hit]:
     """Yield releases by other software than the job was started with."""
     for story in case.stories.values():
         for fact in story.recorded(EntryType.OUTPUT_RELEASED):
-            start = _last(story, EntryType.JOB_STARTED, fact)
-            if start is None or not isinstance(start.body, JobStarted) or not isinstance(fact.body, OutputReleased):
-                continue
-            if fact.body.software != start.body.software:
+            start = _last(story, JobStarted, fact)
+            if start is not None and isinstance(fact.body, OutputReleased) and fact.body.software != start[1].software:
                 message = "released by other software than it was started with"
-                yield Hit(subject=story.job, indexes=(start.index, fact.index), message=message)
+                yield Hit(subject=story.job, indexes=(start[0].index, fact.index), message=message)
 
 
 def overlapping_leases(case: Case) -> Iterator[Hit]:
     """Yield leases that were given while the one before was not over."""
     for story in case.stories.values():
-        leases = [fact for fact in story.recorded(EntryType.JOB_LEASED) if isinstance(fact.body, JobLeased)]
-        for one, other in pairwise(leases):
-            ended = any(
-                one.index < fact.index < other.index
-                for fact in story.of(EntryType.JOB_FAILED, EntryType.JOB_INTERRUPTED)
-            )
-            if isinstance(one.body, JobLeased) and other.time <= one.body.expires_at and not ended:
+        leases = [(fact, fact.body) for fact in story.facts if isinstance(fact.body, JobLeased)]
+        ends = [fact.index for fact in story.of(EntryType.JOB_FAILED, EntryType.JOB_INTERRUPTED)]
+        for (one, lease), (other, _) in pairwise(leases):
+            is_ended = any(one.index < end < other.index for end in ends)
+            if other.time <= lease.expires_at and not is_ended:
                 message = "leased while the lease before was not over"
                 yield Hit(subject=story.job, indexes=(one.index, other.index), message=message)
 
@@ -332,8 +329,9 @@ def _needs_person(case: Case, story: Story, release: Fact) -> bool:
     return terms is not None and terms.approvals.output is OutputApproval.CHECKED
 
 
-def _last(story: Story, kind: EntryType, before: Fact) -> Fact | None:
-    found = [fact for fact in story.of(kind) if fact.index < before.index]
+def _last(story: Story, model: type[_Body], before: Fact) -> tuple[Fact, _Body] | None:
+    """Return the last effective entry of a kind before another one, with its body."""
+    found = [(fact, fact.body) for fact in story.steps if isinstance(fact.body, model) and fact.index < before.index]
     return found[-1] if found else None
 
 

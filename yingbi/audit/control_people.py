@@ -1,10 +1,11 @@
 """Controls about people: duties that never meet, eyes that are four, emergencies that end."""
 
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Final
 
 from policies.duties import CONFLICTS
-from yingbi.audit.case import Case
+from yingbi.audit.case import Case, later
 from yingbi.audit.facts import Fact
 from yingbi.audit.findings import Hit
 from yingbi.events import EntryType
@@ -17,6 +18,7 @@ __all__ = [
     "conflicting_duties",
     "duties_from_oneself",
     "emergency_approvals",
+    "emergency_drift",
     "frozen_parties",
     "own_approvals",
     "person_checks",
@@ -26,6 +28,7 @@ __all__ = [
     "unfreezing_alone",
 ]
 
+_DRIFT: Final = timedelta(days=7)
 _TWO_PEOPLE: Final = (
     EntryType.PARTICIPANT_ADMITTED,
     EntryType.PARTICIPANT_REINSTATED,
@@ -68,18 +71,19 @@ _ALWAYS_ALLOWED: Final = frozenset(
 
 def conflicting_duties(case: Case) -> Iterator[Hit]:
     """Yield grants that put two duties into one account that never meet there."""
-    held: dict[str, dict[Duty, int]] = {}
+    held: dict[str, dict[Duty, tuple[int, str | None]]] = {}
     for fact in case.reading.facts:
         if isinstance(fact.body, DutyRevoked) and fact.refusal is None:
             held.get(fact.body.holder, {}).pop(fact.body.duty, None)
         elif isinstance(fact.body, DutyGranted | AccessBreakGlassOpened):
             account = held.setdefault(fact.body.holder, {})
-            for duty, index in account.items():
-                if frozenset((duty, fact.body.duty)) in CONFLICTS:
+            for duty, (index, until) in account.items():
+                is_over = until is not None and until < fact.time
+                if not is_over and frozenset((duty, fact.body.duty)) in CONFLICTS:
                     message = f"duties {duty} and {fact.body.duty} in one account"
                     yield Hit(subject=fact.body.holder, indexes=(index, fact.index), message=message)
             if fact.refusal is None and isinstance(fact.body, DutyGranted):
-                account[fact.body.duty] = fact.index
+                account[fact.body.duty] = (fact.index, fact.body.valid_until)
 
 
 def duties_from_oneself(case: Case) -> Iterator[Hit]:
@@ -144,6 +148,25 @@ def unclosed_emergencies(case: Case) -> Iterator[Hit]:
         if emergency.closed is None and emergency.body.expires_at < case.reading.until:
             message = f"the emergency duty {emergency.body.duty} ran out and was never closed"
             yield Hit(subject=emergency.body.holder, indexes=(emergency.opened.index,), message=message)
+
+
+def emergency_drift(case: Case) -> Iterator[Hit]:
+    """Yield emergencies that turn into a habit: the same duty taken again, or given for good, within a week."""
+    opened: dict[tuple[str, Duty], Fact] = {}
+    for fact in case.reading.facts:
+        if not isinstance(fact.body, AccessBreakGlassOpened | DutyGranted):
+            continue
+        is_emergency = isinstance(fact.body, AccessBreakGlassOpened)
+        if isinstance(fact.body, AccessBreakGlassOpened) and fact.body.drill:
+            continue
+        key = (fact.body.holder, fact.body.duty)
+        before = opened.get(key)
+        if before is not None and fact.time <= later(before.time, _DRIFT):
+            how = "taken again" if is_emergency else "given for good"
+            message = f"the emergency duty {fact.body.duty} was {how} within a week"
+            yield Hit(subject=fact.body.holder, indexes=(before.index, fact.index), message=message)
+        if is_emergency:
+            opened[key] = fact
 
 
 def unfreezing_alone(case: Case) -> Iterator[Hit]:

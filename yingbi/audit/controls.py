@@ -112,6 +112,7 @@ _ROWS: Final = (
     ("without-effect", _MEDIUM, _all_entries, _LOG.entries_without_effect),
     ("replay", _MEDIUM, _all_entries, _LOG.replayed_statements),
     ("clock", _LOW, _all_entries, _LOG.clock_anomalies),
+    ("emergency-drift", _LOW, _EMERGENCIES, _PEOPLE.emergency_drift),
 )
 
 CONTROLS: Final = tuple(

@@ -21,7 +21,18 @@ from yingbi.keys import VerifyKey
 from yingbi.receipts import SignedCheckpoint
 from yingbi.statement import Statement
 
-__all__ = ["Fact", "FindTerms", "Judge", "Read", "Reading", "Refusal", "read_entries", "read_log", "read_published"]
+__all__ = [
+    "Fact",
+    "FindTerms",
+    "Judge",
+    "Read",
+    "Reading",
+    "Refusal",
+    "read_entries",
+    "read_log",
+    "read_once",
+    "read_published",
+]
 
 Read = Callable[[str], bytes]
 """Returns the bytes at a path of C2SP tlog-tiles; `LookupError` or `OSError` when there are none."""
@@ -135,6 +146,27 @@ class Reading:
                 digests = (getattr(fact.body, name, None) for name in _DOCUMENTS)
                 found.setdefault(fact.id, []).extend(digest for digest in digests if digest is not None)
         return {name: tuple(dict.fromkeys(digests)) for name, digests in found.items()}
+
+
+def read_once(read: Read) -> Read:
+    """Return a reader that asks for each file once, and from then on gives the same answer.
+
+    SECURITY: what is verified and what is read afterwards must be the same bytes, whoever serves them.
+    """
+    kept: dict[str, bytes | None] = {}
+
+    def again(path: str) -> bytes:
+        if path not in kept:
+            try:
+                kept[path] = read(path)
+            except (LookupError, OSError):
+                kept[path] = None
+        data = kept[path]
+        if data is None:
+            raise LookupError(path)
+        return data
+
+    return again
 
 
 def read_published(read: Read) -> SignedCheckpoint:

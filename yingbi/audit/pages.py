@@ -3,10 +3,12 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
+from policies.model import CALENDAR
 from yingbi.audit.html import Markup, element, join
 from yingbi.audit.plots import bar_plot, timeline
 from yingbi.audit.report import Report
 from yingbi.audit.texts import LANGUAGES, Texts, load_texts
+from yingbi.clock import parse_time
 
 __all__ = ["render_page", "render_story"]
 
@@ -122,21 +124,21 @@ def _controls(t: Texts, value: Row) -> Iterable[Markup]:
     ]
     yield _table(t, ("control", "supports", "population", "findings"), rows)
     yield element("h2", t("findings"))
-    findings = [finding for row in value["controls"] for finding in row["findings"]]
+    findings = [(row["name"], finding) for row in value["controls"] for finding in row["findings"]]
     if not findings:
         yield element("p", t("findings.none"))
         return
     names = ("control", "severity", "subject", "indexes", "had_effect", "message")
     cells = [
         (
-            item["control"],
+            f"{item['control']} {t('control.' + name)}",
             element("span", t.code("severity", item["severity"]), class_=item["severity"]),
             item["subject"],
             ", ".join(map(str, item["indexes"])),
             t("word.yes") if item["had_effect"] else t("word.no"),
             item["message"],
         )
-        for item in findings
+        for name, item in findings
     ]
     yield _table(t, names, cells)
 
@@ -148,7 +150,7 @@ def _agreements(t: Texts, value: Row) -> Iterable[Markup]:
             row["id"],
             _lines(party for party in (row["assigner"], row["assignee"], row["intermediary"]) if party),
             row["purpose"],
-            f"{row['valid_from'][:10]} – {row['valid_until'][:10]}",
+            f"{_day(row['valid_from'])} – {_day(row['valid_until'])}",
             _lines(f"{item['person']} ({item['duty']}), {item['index']}" for item in row["signatures"]),
             element("code", row["terms"]),
         )
@@ -212,6 +214,11 @@ def _short(item: object) -> str:
     if isinstance(item, dict):
         return " ".join(f"{name}={_short(one)}" for name, one in item.items() if one is not None)
     return str(item)
+
+
+def _day(at: str) -> str:
+    """Return the day of a time in the calendar of agreements."""
+    return parse_time(at).astimezone(CALENDAR).date().isoformat()
 
 
 def _row(value: object) -> Row:

@@ -5,7 +5,7 @@ the same report, to the byte.
 """
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -19,7 +19,8 @@ from yingbi.audit.tracing import trace_job
 from yingbi.canonical import JsonValue, canonical_bytes
 from yingbi.events import EntryType
 from yingbi.events.agreements import AgreementActivated, AgreementProposed, AgreementSigned
-from yingbi.events.jobs import JobRefused
+from yingbi.events.jobs import JobApproved, JobRefused
+from yingbi.events.outputs import OutputChecked, OutputHeld
 
 __all__ = ["Report", "make_report"]
 
@@ -37,17 +38,19 @@ _JOB_COLUMNS: Final = (
     "ciphertext",
     "entries",
 )
+_APPROVAL_COLUMNS: Final = ("job", "decision", "index", "time", "by", "route", "rule", "refusals", "terms")
+_CHECK_COLUMNS: Final = ("job", "index", "time", "by", "verdict", "findings", "rules", "candidate")
+_DECISIONS: Final = (EntryType.JOB_APPROVED, EntryType.JOB_REFUSED)
+_CHECKS: Final = (EntryType.OUTPUT_CHECKED, EntryType.OUTPUT_HELD)
 _KEY_COLUMNS: Final = ("keyid", "owner", "registered", "not_before", "not_after", "ended", "reason")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """A report: `value` is all of it; findings, jobs and keys come as CSV as well."""
+    """A report: `value` is all of it; its tables come as CSV as well, by their name."""
 
     value: dict[str, JsonValue]
-    findings: bytes
-    jobs: bytes
-    keys: bytes
+    tables: Mapping[str, bytes]
 
     def to_json(self) -> bytes:
         """Return the report as canonical JSON."""
@@ -59,6 +62,8 @@ def make_report(case: Case, results: Sequence[ControlResult], jobs: Collection[s
     chosen = [story for story in case.stories.values() if jobs is None or story.job in jobs]
     rows = [_job_row(story) for story in chosen]
     keys = [_key_row(record) for record in case.reading.keys.records]
+    approvals = [_approval_row(case, fact) for story in chosen for fact in story.of(*_DECISIONS)]
+    checks = [_check_row(case, fact) for story in chosen for fact in story.of(*_CHECKS)]
     reading = case.reading
     value: dict[str, JsonValue] = {
         "v": 1,
@@ -78,15 +83,21 @@ def make_report(case: Case, results: Sequence[ControlResult], jobs: Collection[s
         "without_effect": sum(fact.refusal is not None for fact in reading.facts),
         "controls": [_control_row(result) for result in results],
         "agreements": _agreements(case),
-        "jobs": list(rows),
-        "keys": list(keys),
+        "jobs": list[JsonValue](rows),
+        "approvals": list[JsonValue](approvals),
+        "checks": list[JsonValue](checks),
+        "keys": list[JsonValue](keys),
         "traces": [trace_job(case, story.job).to_json() for story in _told(chosen, results)],
     }
     return Report(
         value=value,
-        findings=findings_csv(finding for result in results for finding in result.findings),
-        jobs=write_csv(_JOB_COLUMNS, (_cells(row, _JOB_COLUMNS) for row in rows)),
-        keys=write_csv(_KEY_COLUMNS, (_cells(row, _KEY_COLUMNS) for row in keys)),
+        tables={
+            "findings": findings_csv(finding for result in results for finding in result.findings),
+            "jobs": _table(_JOB_COLUMNS, rows),
+            "approvals": _table(_APPROVAL_COLUMNS, approvals),
+            "checks": _table(_CHECK_COLUMNS, checks),
+            "keys": _table(_KEY_COLUMNS, keys),
+        },
     )
 
 
@@ -186,6 +197,50 @@ def _key_row(record: KeyRecord) -> dict[str, JsonValue]:
         "ended": record.ended,
         "reason": record.reason,
     }
+
+
+def _approval_row(case: Case, fact: Fact) -> dict[str, JsonValue]:
+    body = fact.body
+    refusals = [str(item.reason) for item in body.refusals] if isinstance(body, JobRefused) else []
+    return {
+        "job": fact.id,
+        "decision": "refused" if isinstance(body, JobRefused) else "approved",
+        "index": fact.index,
+        "time": fact.time,
+        "by": _names(case, fact),
+        "route": str(body.route) if isinstance(body, JobApproved) else None,
+        "rule": body.rule if isinstance(body, JobApproved) else None,
+        "refusals": list[JsonValue](refusals),
+        "terms": getattr(body, "terms", None),
+    }
+
+
+def _check_row(case: Case, fact: Fact) -> dict[str, JsonValue]:
+    body = fact.body
+    found = body.findings if isinstance(body, OutputChecked | OutputHeld) else []
+    return {
+        "job": fact.job,
+        "index": fact.index,
+        "time": fact.time,
+        "by": _names(case, fact),
+        "verdict": str(body.verdict) if isinstance(body, OutputChecked) else "held",
+        "findings": list[JsonValue]([f"{item.risk}:{item.verdict}" for item in found]),
+        "rules": getattr(body, "rules", None),
+        "candidate": getattr(body, "candidate", None),
+    }
+
+
+def _names(case: Case, fact: Fact) -> list[JsonValue]:
+    """Return who signed an entry, people with the duties that they had then."""
+    names = []
+    for name in sorted(fact.parties if not fact.people else fact.people):
+        duties = ",".join(sorted(map(str, case.people.duties(name, fact))))
+        names.append(f"{name}({duties})" if duties else name)
+    return list[JsonValue](names)
+
+
+def _table(columns: Sequence[str], rows: Iterable[dict[str, JsonValue]]) -> bytes:
+    return write_csv(columns, (_cells(row, columns) for row in rows))
 
 
 def _cells(row: dict[str, JsonValue], columns: Sequence[str]) -> list[object]:

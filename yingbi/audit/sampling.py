@@ -107,8 +107,10 @@ def draw(case: Case, *, confidence: int, tolerable: int, nonce: str) -> Sample:
     """Draw the sample of a log's jobs.
 
     Raises:
-        InvalidRequestError: percentages that make no sense.
+        InvalidRequestError: percentages that make no sense, or no nonce.
     """
+    if not nonce:
+        raise InvalidRequestError(ErrorCode.USAGE, "expected a nonce that nobody knew before")
     seed = sample_seed(case.reading.signed.note, nonce)
     grades = _grades(case)
     strata: dict[tuple[str, str, str], list[str]] = {}

@@ -18,7 +18,7 @@ from rich.text import Text
 from rich.tree import Tree
 
 from yingbi.cli.log import import_home
-from yingbi.cli.output import JsonFlag, fail, printable, progress_bar, show_fields, show_rows, write_bytes
+from yingbi.cli.output import JsonFlag, fail, printable, progress_bar, read_file, show_fields, show_rows, write_bytes
 from yingbi.cli.reports import show_report
 from yingbi.cli.sources import Read, is_address, read_address
 from yingbi.cli.text import language, t
@@ -43,8 +43,6 @@ TrustOption = Annotated[Path, typer.Option("--trust", help=t("verify.option.trus
 DocumentsOption = Annotated[list[Path] | None, typer.Option("--documents", help=t("audit.option.documents"))]
 BureauOption = Annotated[str | None, typer.Option("--bureau", help=t("audit.option.bureau"))]
 CaFile = Annotated[Path | None, typer.Option("--ca", help=t("option.ca"))]
-
-_MAX_KEPT = 1 << 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,7 +82,7 @@ def bundle(
         contents = Contents(
             documents=opened.documents if include else None,
             jobs=chosen_jobs(opened.case, job=job, since=since),
-            receipts=[] if receipts is None else [_read_kept(path) for path in sorted(receipts.glob("*.tlog-proof"))],
+            receipts=[] if receipts is None else [read_file(path) for path in sorted(receipts.glob("*.tlog-proof"))],
             anchors=[] if anchors is None else [_read_anchor(path) for path in sorted(anchors.glob("*.json"))],
         )
         built = build_bundle(out, opened.case, run_controls(opened.case), opened.read, contents)
@@ -196,12 +194,14 @@ def _open(
 ) -> Iterator[_Opened]:
     """Check that a log is sound, then read it. What is missing, or wrong with it, ends the command here."""
     from yingbi.audit.case import Case
+    from yingbi.audit.facts import read_once
     from yingbi.audit.folding import fold_log, load_documents, missing_terms
 
     trust = load_trust_file(trust_file)
     if not trust.statement_roots:
         raise InvalidRequestError(ErrorCode.POLICY_MALFORMED, "expected `statement_roots` in the trust file")
-    with _source(log, ca_file) as read, progress_bar(t("audit.progress")) as progress:
+    with _source(log, ca_file) as source, progress_bar(t("audit.progress")) as progress:
+        read = read_once(source)
         # The signatures of statements are for the control tests, which name every wrong one.
         report = audit_log(read, trust, statements=False, progress=progress, **make_terms(None, 300, origin))
         if report.verdict not in (Verdict.VERIFIED, Verdict.LOG_SIGNED_ONLY):
@@ -241,14 +241,9 @@ def _read_own(store: Any, path: str) -> bytes:
         raise LookupError(path) from error
 
 
-def _read_kept(path: Path) -> bytes:
-    with path.open("rb") as file:
-        return file.read(_MAX_KEPT)
-
-
 def _read_anchor(path: Path) -> tuple[bytes, bytes | None]:
     beside = path.with_suffix(".checkpoint")
-    return _read_kept(path), _read_kept(beside) if beside.exists() else None
+    return read_file(path), read_file(beside) if beside.exists() else None
 
 
 def _end_without(absent: tuple[str, ...], *, as_json: bool) -> None:

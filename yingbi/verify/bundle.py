@@ -15,7 +15,7 @@ from typing import Final
 from yingbi.verify.archive import Archive, open_archive
 from yingbi.verify.audit import Progress, audit_log
 from yingbi.verify.bag import PAYLOAD, check_bag
-from yingbi.verify.bundle_log import LogContents, read_contents
+from yingbi.verify.bundle_log import LogContents, prefix_roots, read_contents
 from yingbi.verify.bundle_receipts import AskedFor, check_anchors, check_receipts
 from yingbi.verify.checkpoint import make_terms
 from yingbi.verify.report import Check, Finding, Name, Outcome, Report, failed, missing, not_checked, passed
@@ -153,7 +153,12 @@ def _check_parts(
     contents = read_contents(_log_source(archive), description.origin, description.size, digests)
     if contents is None:
         return _unread("not all entries could be read"), ()
-    if any(check.name == Name.LOG_KEYS and check.outcome is Outcome.PASSED for check in log.checks):
+    if _held(log, Name.ROOT) and _root_of(contents) != log.about.get("root"):
+        # SECURITY: the file was read once more; the root says that it was the same each time.
+        message = "the entries changed while they were being checked"
+        changed = failed(Name.CONTENTS, Finding.HASH_MISMATCH, message)
+        return (changed, *_unread(message)), ()
+    if _held(log, Name.LOG_KEYS):
         trust = trust.with_log_keys(description.origin, contents.log_keys.chain)
     now, skew_s, expected = terms
     asked = AskedFor(
@@ -166,6 +171,15 @@ def _check_parts(
     texts = _check_documents(archive, documents, description, contents)
     anchors = check_anchors(archive, _below(archive, _ANCHORS), asked)
     return (*_check_jobs(description, contents), receipts, texts, anchors), heads
+
+
+def _held(log: Report, name: Name) -> bool:
+    return any(check.name == name and check.outcome is Outcome.PASSED for check in log.checks)
+
+
+def _root_of(contents: LogContents) -> str:
+    size = len(contents.leaves)
+    return prefix_roots(contents.leaves, [size])[size].hex()
 
 
 def _check_jobs(description: _Description, contents: LogContents) -> tuple[Check, ...]:

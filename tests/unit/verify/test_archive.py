@@ -132,6 +132,22 @@ def test_members_over_each_other_are_refused(tmp_path: Path) -> None:
         opened(tmp_path, overlapping)
 
 
+@pytest.mark.parametrize("bytes_over", [1, 5, 40])
+def test_a_member_over_the_end_of_another_is_refused(tmp_path: Path, bytes_over: int) -> None:
+    data = made(("evidence/a", b"1" * 100), ("evidence/b", b"2" * 100))
+    second = data.rindex(b"PK\x01\x02")
+    place = struct.pack("<I", data.rindex(b"PK\x03\x04") - bytes_over)
+    with pytest.raises(Malformed, match="over each other"):
+        opened(tmp_path, data[: second + 42] + place + data[second + 46 :])
+
+
+def test_a_member_that_reaches_into_the_directory_is_refused(tmp_path: Path) -> None:
+    data = zip_bytes({"x": b"0123456789"})
+    at = data.index(b"PK\x01\x02")
+    with pytest.raises(Malformed, match="before the archive's directory"):
+        opened(tmp_path, data[: at + 20] + struct.pack("<I", len(data)) + data[at + 24 :])
+
+
 def promise(data: bytes, size: int) -> bytes:
     """Change the size that the directory promises for the one member."""
     at = data.index(b"PK\x01\x02")
@@ -187,6 +203,8 @@ def test_too_many_members_are_refused(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr(module, "MAX_MEMBERS", 2)
     with pytest.raises(Malformed, match="at most 2"):
         opened(tmp_path, zip_bytes(FILES))
+    monkeypatch.setattr(module, "MAX_MEMBERS", 3)
+    opened(tmp_path, zip_bytes(FILES)).__exit__()
 
 
 @pytest.mark.parametrize("data", [b"", b"PK", b"PK\x03\x04" + bytes(100), b"not a zip file", made()])

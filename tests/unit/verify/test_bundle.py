@@ -12,9 +12,10 @@ import pytest
 
 from tests.lib.anchor_proofs import ProofMaker, encode
 from tests.lib.bags import bag, write_zip
-from tests.lib.mini_log import NOW, NOW_S, MiniLog, canonical, signer, timestamp, tree_hash, witness
+from tests.lib.mini_log import NOW, NOW_S, MiniLog, as_signer, canonical, log_key, signer, timestamp, tree_hash, witness
 from yingbi.receipts import Checkpoint
 from yingbi.verify import Check, Finding, Name, Outcome, Report, Verdict, load_trust, verify_bundle
+from yingbi.verify.archive import Archive
 from yingbi.verify.bundle_log import prefix_roots
 from yingbi.verify.merkle import EMPTY_ROOT, hash_leaf
 
@@ -142,6 +143,26 @@ def test_an_older_checkpoint_is_compared(tmp_path: Path) -> None:
     assert len(report.heads) == 2
 
 
+def test_a_log_that_changes_while_it_is_read_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    other = make_log()
+    other.append("job.submitted", [BANK], id="job-9", body={"agreement": "agr-2", "datasets": []})
+    other.entries[4] = other.entries[5]
+    other.entries.pop()
+    other.rechain(4)
+    forged = other.export()
+    read = Archive.read
+    seen: list[str] = []
+
+    def changing(archive: Archive, path: str) -> bytes:
+        seen.append(path)
+        # The audit reads entries twice, the second time for their signatures.
+        return forged[path.removeprefix("data/log/")] if seen.count(path) > 2 else read(archive, path)
+
+    monkeypatch.setattr(Archive, "read", changing)
+    report = verify(tmp_path, payload())
+    assert (report.verdict, check(report, Name.CONTENTS).finding) == (Verdict.INVALID, Finding.HASH_MISMATCH)
+
+
 # --- what the bundle says of itself -----------------------------------------------------------------------------------
 
 
@@ -244,6 +265,39 @@ def with_receipt(data: bytes, log: MiniLog = LOG) -> dict[str, bytes]:
 def test_receipts_of_older_checkpoints_are_held_against_the_log(tmp_path: Path) -> None:
     for size in (2, 3, 5):
         assert verify(tmp_path, with_receipt(LOG.receipt(1, size))).verdict is Verdict.VERIFIED
+
+
+def test_a_bundle_without_receipts_or_anchors_has_none_checked(tmp_path: Path) -> None:
+    files = {name: data for name, data in payload().items() if not name.startswith("receipts/")}
+    block = {"chain_id": 1337, "contract": "0x" + "11" * 20, "block_hash": "0x" + "22" * 32}
+    trust = json.loads(LOG.trust(witnesses=[W1], roots=[ROOT])) | {"anchors": [block]}
+    path = write_zip(tmp_path / "bundle.zip", bag(files))
+    report = verify_bundle(path, load_trust(json.dumps(trust).encode()), now=NOW)
+    assert report.verdict is Verdict.VERIFIED
+    for name in (Name.RECEIPTS, Name.ANCHORS):
+        assert check(report, name).outcome is Outcome.NOT_CHECKED
+
+
+def test_receipts_under_a_key_that_the_log_has_given_up_are_believed(tmp_path: Path) -> None:
+    log, new = make_log(), log_key(seed="new")
+    (old,) = log.keys
+    kept = log.receipt(1)
+    for phase in ("begin", "finish"):
+        body = {"phase": phase, "old_vkey": old.vkey, "new_vkey": new.vkey}
+        log.append("log.key_changed", [as_signer(old), as_signer(new)], id="log-key", body=body)
+    log.keys = [new]
+    log.append("job.submitted", [BANK], id="job-3", body={"agreement": "agr-1", "datasets": []})
+    report = verify(tmp_path, payload(log, **{"receipts/kept/0123.tlog-proof": kept}), log)
+    assert report.verdict is Verdict.VERIFIED, report.to_text()
+    assert check(report, Name.RECEIPTS).outcome is Outcome.PASSED
+
+
+def test_of_a_log_that_is_not_all_there_nothing_else_is_judged(tmp_path: Path) -> None:
+    files = {name: data for name, data in payload().items() if "entries" not in name}
+    report = verify(tmp_path, files)
+    assert report.verdict is Verdict.COULD_NOT_CHECK
+    for name in (Name.RECEIPTS, Name.DOCUMENTS, Name.ANCHORS):
+        assert check(report, name).outcome is Outcome.NOT_CHECKED
 
 
 def receipt_failure(tmp_path: Path, data: bytes) -> tuple[Finding | None, Report]:

@@ -17,7 +17,7 @@ from tests.lib.audited_log import AGREEMENT, BANK, NOW, AuditedLog
 from yingbi.audit.bundle import Built, Contents, build_bundle, chosen_jobs
 from yingbi.audit.controls import run_controls
 from yingbi.audit.folding import Documents
-from yingbi.errors import NotFoundError
+from yingbi.errors import InvalidRequestError, NotFoundError
 from yingbi.verify import Finding, Report, Verdict, load_trust, verify_bundle
 
 
@@ -77,7 +77,8 @@ def test_it_holds_what_an_auditor_expects(log: AuditedLog, tmp_path: Path) -> No
     found = names(tmp_path / "b.zip")
     files = {f"data/log/{name}" for name in log.files()}
     documents = {f"data/documents/{name.removeprefix('sha256:')}.json" for name in log.texts}
-    reports = {"report.en.html", "report.zh.html", "report.json", "findings.csv", "jobs.csv", "keys.csv", "README.txt"}
+    tables = {f"{name}.csv" for name in ("findings", "jobs", "approvals", "checks", "keys")}
+    reports = {"report.en.html", "report.zh.html", "report.json", "README.txt"} | tables
     assert found >= files | documents | {f"data/report/{name}" for name in reports}
     receipts = {name for name in found if name.startswith("data/receipts/")}
     assert len(receipts) == 4, "one for each released result"
@@ -134,6 +135,12 @@ def test_receipts_that_somebody_kept_tell_on_a_log_that_was_rewritten(log: Audit
     assert report.first_failure is not None
     assert report.first_failure.finding is Finding.SPLIT_VIEW
     assert len(report.heads) == 2
+
+
+def test_what_is_no_receipt_is_not_packed(log: AuditedLog, tmp_path: Path) -> None:
+    with pytest.raises(InvalidRequestError, match="index N"):
+        build(log, tmp_path / "b.zip", receipts=[b"no receipt\n\n"])
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_nothing_is_left_where_a_bundle_cannot_be_made(log: AuditedLog, tmp_path: Path) -> None:
@@ -242,6 +249,17 @@ def test_csv_and_json_say_the_same(log: AuditedLog, tmp_path: Path) -> None:
     assert [row["job"] for row in rows] == [row["job"] for row in value["jobs"]]
     keys = list(csv.DictReader(io.StringIO(read(tmp_path / "b.zip", "data/report/keys.csv").decode())))
     assert len(keys) == len(value["keys"])
+    approvals = list(csv.DictReader(io.StringIO(read(tmp_path / "b.zip", "data/report/approvals.csv").decode())))
+    assert {(row["decision"], row["by"]) for row in approvals} == {
+        ("approved", "bureau:futian"),
+        ("refused", "bureau:futian"),
+    }
+    checks = list(csv.DictReader(io.StringIO(read(tmp_path / "b.zip", "data/report/checks.csv").decode())))
+    assert {(row["verdict"], row["by"]) for row in checks} == {
+        ("pass", "node:futian-tax"),
+        ("held", "node:futian-tax"),
+        ("pass", "person:chk(output-checker)"),
+    }
     assert value["outcomes"] == {"delivered": 4, "refused": 3, "cancelled": 1}
     assert value["refusals"] == {"column-not-granted": 3}
     (agreement,) = value["agreements"]

@@ -8,8 +8,9 @@ import pytest
 
 from policies.disclosure import MIN_UNITS, DisclosureRules
 from policies.model import terms_digest
+from policies.parse import parse_agreement
 from sandbox.disclosure.rules_digest import rules_digest as gate_digest
-from tests.lib.audited_log import AGREEMENT, BANK, DATASET, NODE, UNIT, AuditedLog, digest
+from tests.lib.audited_log import AGREEMENT, BANK, DATASET, NODE, TERMS, UNIT, AuditedLog, digest
 from yingbi.audit.control_jobs import rules_digest
 from yingbi.audit.controls import CONTROLS, ControlResult, run_controls
 from yingbi.audit.findings import Finding, Severity
@@ -54,6 +55,11 @@ def _own_proposal(log: AuditedLog) -> int:
 def _own_check(log: AuditedLog) -> int:
     log.begin_job(JOB)
     return log.check(JOB, ANALYST)
+
+
+def _colleagues_check(log: AuditedLog) -> int:
+    log.begin_job(JOB)
+    return log.check(JOB, OFFICER)
 
 
 def _one_admits(log: AuditedLog) -> int:
@@ -119,6 +125,14 @@ def _late_approval(log: AuditedLog) -> int:
 def _late_start(log: AuditedLog) -> int:
     log.submit(JOB)
     log.approve(JOB)
+    log.wait(days=2)
+    return log.start(JOB)
+
+
+def _start_after_the_approval(log: AuditedLog) -> int:
+    log.submit(JOB)
+    log.approve(JOB)
+    log.lease(JOB, expires_at=format_time(log.at + timedelta(days=3)))
     log.wait(days=2)
     return log.start(JOB)
 
@@ -232,6 +246,11 @@ def _delivered_elsewhere(log: AuditedLog) -> int:
     return log.deliver(JOB, recipient="partner:bank-b")
 
 
+def _delivered_unreleased(log: AuditedLog) -> int:
+    log.begin_job(JOB)
+    return log.deliver(JOB)
+
+
 def _delivered_something_else(log: AuditedLog) -> int:
     log.run_job(JOB)
     return log.deliver(JOB, ciphertext=digest("something else"))
@@ -303,12 +322,26 @@ def _early_statement(log: AuditedLog) -> int:
     return log.say("output.delivered", "out-job-0001", "bureau:futian", body, issued_at=issued_at)
 
 
+def _glass_opened_again(log: AuditedLog) -> int:
+    for _ in range(2):
+        index = log.wait(days=1).open_glass(REGISTRAR, "output-checker")
+        log.close_glass(REGISTRAR, "output-checker")
+    return index
+
+
+def _glass_opened_then_granted(log: AuditedLog) -> int:
+    log.open_glass(REGISTRAR, "output-checker")
+    log.close_glass(REGISTRAR, "output-checker")
+    return log.grant(REGISTRAR, "output-checker")
+
+
 PLANTS = [
     Plant("duties-in-one-account", _duty_beside_another),
     Plant("duties-in-one-account", _emergency_beside_another),
     Plant("duty-from-oneself", _duty_to_oneself),
     Plant("own-approval", _own_proposal),
     Plant("own-approval", _own_check),
+    Plant("own-approval", _colleagues_check),
     Plant("two-people", _one_admits),
     Plant("two-people", _one_signs_twice),
     Plant("emergency-approval", _check_in_an_emergency),
@@ -320,6 +353,7 @@ PLANTS = [
     Plant("start-without-approval", _no_approval),
     Plant("approval-after-start", _late_approval, has_effect=True),
     Plant("start-outside-approval", _late_start),
+    Plant("start-outside-approval", _start_after_the_approval),
     Plant("start-outside-approval", _start_by_another_node),
     Plant("start-without-agreement", _suspended_agreement),
     Plant("other-terms", _other_terms),
@@ -338,6 +372,7 @@ PLANTS = [
     Plant("double-release", _released_twice),
     Plant("delivered-elsewhere", _delivered_elsewhere),
     Plant("delivered-elsewhere", _delivered_something_else),
+    Plant("delivered-elsewhere", _delivered_unreleased),
     Plant("hold-unanswered", _nobody_decides, has_effect=True),
     Plant("request-unanswered", _nobody_answers, has_effect=True),
     Plant("run-unfinished", _nothing_comes, has_effect=True),
@@ -349,6 +384,8 @@ PLANTS = [
     Plant("replay", _nonce_twice, has_effect=True),
     Plant("clock", _old_statement),
     Plant("clock", _early_statement),
+    Plant("emergency-drift", _glass_opened_again, has_effect=True),
+    Plant("emergency-drift", _glass_opened_then_granted, has_effect=True),
 ]
 
 
@@ -373,6 +410,110 @@ def test_every_control_has_something_planted_for_it() -> None:
 
 def test_a_log_without_fault_has_no_findings() -> None:
     log = AuditedLog().found().run_day().run_incidents()
+    assert findings(log) == {}
+
+
+def test_a_job_that_nobody_submitted_is_looked_at_like_any_other() -> None:
+    log = AuditedLog().found()
+    indexes = {log.approve(JOB), log.lease(JOB), log.start(JOB), log.charge(JOB), log.check(JOB), log.hold(JOB)}
+    indexes |= {log.release(JOB), log.charge(JOB, "committed"), log.deliver(JOB), log.lease(JOB, 2), log.refuse(JOB)}
+    found = findings(log)
+    assert {finding.indexes[-1] for finding in found["without-effect"]} == indexes
+    assert set(found) >= {"start-without-approval", "release-without-check", "delivered-elsewhere"}
+
+
+def test_as_many_jobs_as_agreed_are_not_too_many() -> None:
+    log = AuditedLog().found()
+    for number in range(4):
+        log.run_job(f"job-100{number}")
+    log.wait(days=1).run_job("job-1004")
+    assert findings(log) == {}
+    log.run_job("job-1005")
+    assert {finding.subject for finding in findings(log)["budget-overspent"]} == {"job-1005"}
+
+
+def test_charges_that_were_given_back_and_other_measures_are_no_jobs() -> None:
+    log = AuditedLog().found()
+    for number in range(6):
+        job = f"job-200{number}"
+        log.submit(job)
+        log.approve(job)
+        log.lease(job)
+        log.charge(job)
+        log.charge(job, "refunded", reason="cancelled", remaining="5")
+        log.say("job.cancelled", job, ANALYST, {"reason": "request", "note": None}, on_behalf_of=BANK)
+    for number in range(5):
+        log.charge(f"job-200{number}", measure="epsilon", amount="0.1", remaining="1")
+    assert "budget-overspent" not in findings(log)
+
+
+def test_an_agreement_that_wants_people_to_check_gets_people() -> None:
+    log = AuditedLog()
+    log.terms = parse_agreement(TERMS.replace("output: automatic", "output: checked").encode())
+    log.found().begin_job("job-0001")
+    log.check("job-0001")
+    index = log.release("job-0001")
+    assert [finding.indexes for finding in findings(log)["release-without-check"]] == [(index,)]
+    log.check("job-0001", CHECKER)
+    log.release("job-0001")
+    assert [finding.indexes for finding in findings(log)["release-without-check"]] == [(index,)]
+
+
+def test_of_two_agreements_the_strictest_rules_may_be_used_too() -> None:
+    log = AuditedLog().found()
+    stricter = TERMS.replace(AGREEMENT, "agr-tax-2026-02").replace("min_entities: 12", "min_entities: 20")
+    foreign = TERMS.replace(AGREEMENT, "agr-tax-2026-03").replace("min_entities: 12", "min_entities: 30")
+    log.agree(parse_agreement(stricter.encode()))
+    log.agree(parse_agreement(foreign.replace("research.sme", "research.other").encode()))
+    log.begin_job("job-0001")
+    for entities in (12, 20):
+        log.check("job-0001", rules=rules_digest(DisclosureRules(min_units=entities)))
+    assert "threshold" not in findings(log)
+    index = log.check("job-0001", rules=rules_digest(DisclosureRules(min_units=30)))
+    assert [finding.indexes for finding in findings(log)["threshold"]] == [(index,)]
+
+
+def test_a_duty_that_was_taken_away_conflicts_with_none() -> None:
+    log = AuditedLog().found()
+    body = {"holder": CHECKER, "duty": "output-checker", "scope": None, "reason": "reassigned", "note": None}
+    log.say("duty.revoked", "duty-output-checker", SECURITY, body)
+    log.grant(CHECKER, "bureau-reviewer")
+    assert findings(log) == {}
+
+
+def test_drills_are_no_habit() -> None:
+    log = AuditedLog().found()
+    for _ in range(3):
+        log.open_glass(REGISTRAR, "output-checker", drill=True)
+    assert "emergency-drift" not in findings(log)
+
+
+def test_a_freeze_that_had_no_effect_froze_nothing() -> None:
+    log = AuditedLog().found()
+    log.freeze(BANK, by=ANALYST)
+    log.run_job("job-0001")
+    assert set(findings(log)) == {"without-effect"}
+
+
+def test_what_was_said_twice_is_told_from_a_nonce_that_was_used_twice() -> None:
+    messages = []
+    for plant in (_said_twice, _nonce_twice):
+        log = AuditedLog().found().run_job("job-0001")
+        plant(log)
+        messages += [finding.message for finding in findings(log)["replay"]]
+    assert messages == ["one statement was recorded twice", "one nonce stands in two statements"]
+
+
+def test_a_duty_whose_time_is_over_conflicts_with_none() -> None:
+    log = AuditedLog().found()
+    until = format_time(log.at + timedelta(hours=1))
+    body = {"holder": REGISTRAR, "duty": "output-checker", "scope": None, "valid_until": until}
+    log.say("duty.granted", "duty-output-checker", SECURITY, body)
+    log.register("person:temp", "bureau:futian")
+    body = {"holder": "person:temp", "duty": "bureau-reviewer", "scope": None, "valid_until": until}
+    log.say("duty.granted", "duty-bureau-reviewer", SECURITY, body)
+    log.wait(hours=2)
+    log.grant("person:temp", "bureau-approver")
     assert findings(log) == {}
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from tests.lib.audited_log import BANK, BUREAU, AuditedLog
 from tests.lib.mini_log import make_tiles
-from yingbi.audit.facts import read_log, read_published
+from yingbi.audit.facts import read_log, read_once, read_published
 from yingbi.errors import NotFoundError, SandboxError
 from yingbi.events import EntryType
 
@@ -73,3 +73,15 @@ def test_an_entry_that_cannot_be_read_ends_the_reading() -> None:
 def test_an_empty_log_is_a_log() -> None:
     reading = read_log(AuditedLog().read_file, AuditedLog().roots)
     assert (reading.facts, reading.until) == ((), "")
+
+
+def test_what_was_read_once_stays_as_it_was() -> None:
+    files = {"checkpoint": b"as it was verified"}
+    read = read_once(files.__getitem__)
+    assert read("checkpoint") == b"as it was verified"
+    with pytest.raises(LookupError):
+        read("tile/entries/000.p/1")
+    files |= {"checkpoint": b"another one", "tile/entries/000.p/1": b"forged"}
+    assert read("checkpoint") == b"as it was verified"
+    with pytest.raises(LookupError):
+        read("tile/entries/000.p/1")

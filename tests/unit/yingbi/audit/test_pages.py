@@ -65,6 +65,8 @@ def test_a_page_tells_findings_and_stories(language: str) -> None:
     page = render_page(make_report(case, run_controls(case)), language).decode()
     assert 'class="high"' in page
     assert 'id="job-0003"' in page
+    assert "2026-11-01 – 2027-01-31" in page, "days of China Standard Time, as the agreement has them"
+    assert "C21 " + load_texts(language)("control.double-release") in page
     assert "{" not in re.sub(r"<style>.*?</style>", "", page, flags=re.DOTALL)
 
 

@@ -92,6 +92,11 @@ def test_another_nonce_draws_another_sample() -> None:
     assert [item.drawn for item in one.strata] != [item.drawn for item in other.strata]
 
 
+def test_a_sample_needs_a_nonce() -> None:
+    with pytest.raises(InvalidRequestError, match="nonce"):
+        draw(AuditedLog().found().case(), confidence=95, tolerable=5, nonce="")
+
+
 def test_every_stratum_gives_at_least_one() -> None:
     log = many()
     log.submit("job-9999", operation="aggregate.mean")
