@@ -131,6 +131,8 @@ def test_the_wheel_holds_the_six_packages_and_nothing_else(wheel: Wheel) -> None
     texts = {path for path in data if path.startswith("yingbi/locale/")}
     assert {Path(path).parent.name for path in texts} == {"en", "zh"}
     assert data - texts == {
+        "yingbi/audit/texts/en.json",
+        "yingbi/audit/texts/zh.json",
         "ledger/contracts/log_anchor.json",
         "ledger/contracts/log_anchor.vy",
     }

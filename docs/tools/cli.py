@@ -37,14 +37,17 @@ is another one: the verifier alone, which needs nothing but `cryptography`; it h
 
 | variable | what it sets |
 | --- | --- |
+| `YINGBI_HUB` | the hub's folder, as `--hub` does |
+| `YINGBI_HUB_DATABASE` | the hub's database URL, before that of `hub.toml`; the place for a URL with a password |
 | `YINGBI_LANG` | language of the terminal, `en` or `zh` |
 | `YINGBI_LOG` | the log's folder, as `--log` does |
 | `YINGBI_LOG_DATABASE` | the log's database URL, before that of `log.toml`; the place for a URL with a password |
 | `YINGBI_LOG_LEVEL` | level of the program's own messages on standard error, `WARNING` by default |
 | `YINGBI_NODE` | the node's folder, as `--node` does |
+| `YINGBI_PROFILE` | with whose key and to which hub, as `--profile` does: a file, or a name in `~/.config/yingbi` |
 | `YINGBI_WITNESS` | the witness's folder, as `--witness` does |
 
-Commands of `yingbi log` and `yingbi demo` need the extra `hub`, those of `yingbi witness` the extra `witness` or `hub`,
+Commands of `yingbi log` and `yingbi hub` need the extra `hub`, `yingbi demo` both `hub` and `node`, those of `yingbi witness` the extra `witness` or `hub`,
 those of `yingbi anchor` both `hub` and `chain`, as does every writing command of a log that has an anchor.
 `yingbi keys`, `yingbi verify`, and `yingbi log audit` of a folder or an address need no extra.
 

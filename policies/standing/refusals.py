@@ -4,7 +4,7 @@ from enum import StrEnum
 
 from yingbi.errors import ConflictError, ErrorCode, NotFoundError, RefusedError
 
-__all__ = ["MissingSignaturesError", "Rule", "StatementRefusedError", "UnknownTermsError"]
+__all__ = ["MissingSignaturesError", "Rule", "StatementRefusedError", "UnknownTermsError", "conflict"]
 
 
 class Rule(StrEnum):

@@ -108,7 +108,7 @@ def _serve() -> None:
             process = _popen(command, pass_fds, environment)
             _started[:] = [*(one for one in _started if one.returncode is None), process]
             done.set_result(process)
-        except BaseException as error:
+        except Exception as error:
             done.set_exception(error)
 
 

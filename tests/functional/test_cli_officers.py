@@ -4,9 +4,10 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 
-from tests.lib.command_line import run
+from tests.lib.command_line import run, serving
 from tests.lib.town import BY_STREET, Town, running_town
 from tests.lib.waiting import wait_until
 from yingbi.cli.demo.setting import AGREEMENT, BANK, PURPOSE, TAX
@@ -18,11 +19,20 @@ def town(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Town]:
         yield found
 
 
-def test_freeze_stops_a_partner_at_once_and_unfreeze_takes_two(town: Town) -> None:
+def test_freeze_stops_a_partner_at_once(town: Town) -> None:
     assert town.recorded("security-admin", "freeze", BANK, "--reason", "unusual-use") == ["access.frozen"]
     assert town.asked()["state"] == "refused"
     assert town.cosigned("security-admin", "approver", "unfreeze", BANK) == ["access.unfrozen"]
     assert town.asked()["state"] == "released"
+
+
+def test_unfreeze_takes_two_and_something_that_is_frozen(town: Town) -> None:
+    nothing = town.run("security-admin", "unfreeze", "partner:credit-bureau-1")
+    assert nothing.code == 77
+    assert town.recorded("approver", "freeze", "partner:credit-bureau-1", "--reason", "incident") == ["access.frozen"]
+    filed = town.run("approver", "unfreeze", "partner:credit-bureau-1", "--json").ok().json
+    assert filed["missing"]
+    assert town.recorded("security-admin", "request", "cosign", filed["draft"]) == ["access.unfrozen"]
 
 
 def test_freeze_as_a_drill_stops_nothing(town: Town) -> None:
@@ -118,3 +128,54 @@ def propose(town: Town, name: str, job: str) -> str:
 
 def test_the_agreement_of_the_demo_is_of_the_unit(town: Town) -> None:
     assert town.run("approver", "request", "show", AGREEMENT, "--json").ok().json["assigner"] == TAX.party
+
+
+def test_node_trust_shows_whom_it_believes_and_node_status_what_it_followed(town: Town) -> None:
+    at = ("--node", town.folder / "futian-tax")
+    shown = run("node", "trust", *at, "--json").ok().json
+    assert shown["origin"] == "log.futian.example/demo"
+    status = run("node", "status", *at, "--json").ok().json
+    assert (status["node"], status["halted"], status["violations"]) == (TAX.node, False, [])
+    assert status["size"] > 50
+
+
+def test_node_veto_node_hold_and_node_withdraw_are_the_units_own(town: Town) -> None:
+    """With the hub out of it: nothing is asked of it, and it is not told."""
+    at = ("--node", town.folder / "futian-social-security")
+    run("node", "veto", BANK, *at).ok()
+    run("node", "hold", *at).ok()
+    kinds = {row["kind"] for row in run("node", "hold", *at, "--json").ok().json}
+    assert kinds == {"veto", "hold"}
+    run("node", "hold", "--lift", *at).ok()
+    run("node", "withdraw", *at).ok()
+    assert [row["kind"] for row in run("node", "veto", BANK, "--lift", *at, "--json").ok().json] == ["withdraw"]
+
+
+def test_node_hold_stops_answers_until_it_is_lifted(town: Town) -> None:
+    at = ("--node", town.folder / "futian-tax")
+    run("node", "hold", *at).ok()
+    done = town.run("partner-bank-a", "job", "submit", "--sql", BY_STREET, "--json").ok().json
+    waited = town.run("partner-bank-a", "job", "wait", done["job"], "--timeout", "3", "--json")
+    assert waited.code == 69, "nothing is answered"
+    run("node", "hold", "--lift", *at).ok()
+    assert (
+        town.run("partner-bank-a", "job", "wait", done["job"], "--timeout", "50", "--json").json["state"] == "released"
+    )
+
+
+def test_hub_init_hub_run_and_hub_upgrade(tmp_path: Path) -> None:
+    hub, keys = tmp_path / "hub", tmp_path / "keys"
+    words = ("hub", "init", "bureau:lab", "log.example/lab", "--hub", hub, "--develop", keys)
+    assert run(*words, "--json").ok().json["origin"] == "log.example/lab"
+    assert run(*words).code == 73, "the ceremony is held once"
+    run("hub", "upgrade", "--hub", hub).ok()
+    with serving("hub", "run", "--hub", hub, "--port", "0") as url:
+        assert httpx.get(f"{url}/healthz").status_code == 200
+        assert httpx.get(f"{url}/v1/jobs").status_code == 401
+
+
+def test_node_run_needs_to_know_whom_to_believe(tmp_path: Path) -> None:
+    run("node", "init", "node:lab", "--owner", "unit:lab", "--node", tmp_path / "node").ok()
+    lost = run("node", "run", "--node", tmp_path / "node")
+    assert lost.code == 66
+    assert "yingbi node trust" in lost.err

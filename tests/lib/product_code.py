@@ -48,7 +48,17 @@ class Module:
             names |= {target.id for target in targets if isinstance(target, ast.Name)}
             if isinstance(node, ast.Import | ast.ImportFrom):
                 names |= {alias.asname or alias.name for alias in node.names}
+        if "__getattr__" in names:
+            names |= self._bound_for_readers()
         return names
+
+    def _bound_for_readers(self) -> set[str]:
+        """Return what a module with `__getattr__` imports for type checkers and gives to whoever asks for it."""
+        blocks = [
+            node for node in self.tree.body if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
+        ]
+        imports = [node for block in blocks for node in block.body if isinstance(node, ast.ImportFrom)]
+        return {alias.asname or alias.name for node in imports for alias in node.names}
 
 
 @cache

@@ -11,7 +11,7 @@ from yingbi.cli.text import t
 from yingbi.errors import ErrorCode, NotFoundError
 from yingbi.events.outputs import CheckVerdict
 
-__all__ = ["add_approval", "app"]
+__all__ = ["add_approval", "app", "approve"]
 
 app = typer.Typer(help=t("checks.help"), no_args_is_help=True)
 

@@ -70,7 +70,6 @@ def submit(
     sql: Sql = None,
     agreement: Agreement = None,
     purpose: Purpose = None,
-    intermediary: Intermediary = None,
     days: Annotated[int | None, typer.Option("--days", min=1, max=365, help=t("job.option.days"))] = None,
     keep: Annotated[Path | None, typer.Option("--keep", dir_okay=False, help=t("job.option.keep"))] = None,
     profile: ProfileOption = None,
@@ -82,7 +81,6 @@ def submit(
             _read_question(client, question, sql),
             agreement=agreement,
             purpose=purpose,
-            intermediary=intermediary,
             expires_in=None if days is None else timedelta(days=days),
         )
         if keep is not None:

@@ -15,7 +15,7 @@ from yingbi.events.fields import RunningJobs
 if TYPE_CHECKING:
     from sandbox.catalog.model import Dataset
 
-__all__ = ["add_offers"]
+__all__ = ["add_offers", "grade", "register", "withdraw"]
 
 DatasetName = Annotated[str, typer.Argument(help=t("data.argument.dataset"))]
 NodeFolder = Annotated[Path, typer.Option("--node", envvar="YINGBI_NODE", help=t("data.option.node"))]

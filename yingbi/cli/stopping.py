@@ -15,7 +15,7 @@ from yingbi.events.people import FreezeReason
 if TYPE_CHECKING:
     from yingbi.client import Client, Filed
 
-__all__ = ["add_agreement_steps", "freeze", "incidents", "unfreeze"]
+__all__ = ["add_agreement_steps", "freeze", "impact", "incidents", "resume", "revoke", "suspend", "unfreeze"]
 
 Target = Annotated[str, typer.Argument(help=t("stopping.argument.target"))]
 AgreementName = Annotated[str, typer.Argument(help=t("stopping.argument.agreement"))]

@@ -16,6 +16,7 @@ from sandbox.catalog.validate import check_dataset
 from yingbi.canonical import digest_json
 from yingbi.client.exchange import malformed_answer
 from yingbi.client.problems import plain
+from yingbi.client.shown import fields_html, fields_text
 from yingbi.errors import ErrorCode, NotFoundError
 from yingbi.ids import dataset_id
 
@@ -55,6 +56,22 @@ class DatasetRecord:
         if not self.versions:
             raise NotFoundError(ErrorCode.VERSION_NOT_FOUND, f"no version of `{self.name}` was published")
         return self.versions[-1]
+
+    def __str__(self) -> str:
+        return fields_text(f"{self.name} {self.dataset.title}", self._facts())
+
+    def _repr_html_(self) -> str:
+        return fields_html(f"{self.name} {self.dataset.title}", self._facts())
+
+    def _facts(self) -> dict[str, object]:
+        return {
+            "id": self.id,
+            "owner": self.dataset.owner,
+            "openness": self.dataset.openness,
+            "grade": self.grade,
+            "versions": ", ".join(str(version) for version in self.versions),
+            "node": self.node,
+        }
 
 
 def parse_record(value: object) -> DatasetRecord:

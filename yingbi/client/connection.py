@@ -138,7 +138,6 @@ class Client:
         *,
         agreement: str | None = None,
         purpose: str | None = None,
-        intermediary: str | None = None,
         certificate: str | None = None,
         expires_in: timedelta | None = None,
     ) -> Job:
@@ -146,7 +145,6 @@ class Client:
         wanted = Wanted(
             agreement=agreement,
             purpose=purpose,
-            intermediary=intermediary,
             certificate=certificate,
             expires_in=expires_in,
         )
@@ -224,7 +222,6 @@ class AsyncClient:
         *,
         agreement: str | None = None,
         purpose: str | None = None,
-        intermediary: str | None = None,
         certificate: str | None = None,
         expires_in: timedelta | None = None,
     ) -> AsyncJob:
@@ -232,7 +229,6 @@ class AsyncClient:
         wanted = Wanted(
             agreement=agreement,
             purpose=purpose,
-            intermediary=intermediary,
             certificate=certificate,
             expires_in=expires_in,
         )

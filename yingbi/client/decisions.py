@@ -6,7 +6,7 @@ from typing import Any
 
 from yingbi.canonical import JsonValue
 from yingbi.client.exchange import malformed_answer
-from yingbi.client.problems import plain
+from yingbi.client.problems import grant_text, plain, reason_text
 from yingbi.client.shown import fields_html, fields_text, list_html
 
 __all__ = ["DryRun", "grant_text", "parse_dry_run", "reason_text"]
@@ -31,6 +31,11 @@ class DryRun:
         """Return the smallest extra grants that would be enough, where there are any."""
         return tuple(reason["grant"] for reason in self.reasons if isinstance(reason.get("grant"), dict))
 
+    @property
+    def cost_text(self) -> str:
+        """Return what it costs in words."""
+        return _counted(self.cost) if isinstance(self.cost, dict) else ""
+
     def to_json(self) -> dict[str, JsonValue]:
         """Return the decision as the hub sent it."""
         return dict(self.raw)
@@ -53,10 +58,10 @@ class DryRun:
     def _facts(self) -> dict[str, object]:
         return {
             "operations": ", ".join(self.operations),
-            "cost": self.cost,
+            "cost": self.cost_text,
             "reviewers of the job": ", ".join(self.job_reviewers) or "nobody: decided by rule",
             "reviewers of the result": ", ".join(self.output_reviewers) or "nobody: decided by rule",
-            "remaining": ", ".join(f"{plain(name)} {value}" for name, value in self.remaining.items()),
+            "remaining": _counted(self.remaining),
         }
 
     def _lines(self) -> list[str]:
@@ -87,22 +92,8 @@ def parse_dry_run(value: Mapping[str, Any]) -> DryRun:
     )
 
 
-def reason_text(reason: Mapping[str, Any]) -> str:
-    """Return a reason of a refusal in one line, with the smallest extra grant that would be enough."""
-    said = plain(reason.get("message")) or plain(reason.get("code")) or "refused"
-    grant = reason.get("grant")
-    return f"{said}; enough would be: {grant_text(grant)}" if isinstance(grant, dict) else said
-
-
-def grant_text(grant: Mapping[str, Any]) -> str:
-    """Return a grant in words."""
-    words = [
-        f"{name} {plain(grant.get(name))}"
-        for name in ("operation", "dataset", "column", "use", "function", "agreement")
-        if plain(grant.get(name))
-    ]
-    values = _texts(grant.get("values"))
-    return ", ".join(words + ([f"values {', '.join(values)}"] if values else []))
+def _counted(value: Mapping[str, Any]) -> str:
+    return ", ".join(f"{plain(name)} {plain(str(count))}" for name, count in value.items())
 
 
 def _texts(value: object) -> tuple[str, ...]:

@@ -85,13 +85,14 @@ def parse_receipts(value: Mapping[str, Any]) -> tuple[EntryReceipt, ...]:
 
 
 class Evidence:
-    """Verifies entries for one client, and remembers the keys that it has learnt from the log."""
+    """Verifies entries for one client, and remembers whose keys have signed them."""
 
     def __init__(self, exchange: Exchange, trust: Trust | None) -> None:
         self._exchange = exchange
         self._trust = trust
         own = exchange.identity
-        self._learnt = {own.key.public.thumbprint: SignerKey(public=own.key.public.raw, owner=own.party)}
+        self._own = {own.key.public.thumbprint: SignerKey(public=own.key.public.raw, owner=own.party)}
+        self._learnt: dict[tuple[str, int], SignerKey] = {}
 
     def verify(self, found: EntryReceipt) -> Steps[tuple[Entry, Verdict]]:
         """Return an entry that is proven to be in the log, and how well.
@@ -102,11 +103,11 @@ class Evidence:
         """
         trust = self._needed()
         entry = _parse(found.entry)
+        known = {**trust.statement_keys, **self._own}
         for keyid, _ in entry.signatures:
-            if keyid not in trust.statement_roots.keys() | trust.statement_keys.keys() | self._learnt.keys():
-                self._learnt |= yield from self._learn(keyid, entry)
-        known = replace(trust, statement_keys={**trust.statement_keys, **self._learnt})
-        return entry, self._judge(found, known)
+            if keyid not in known and keyid not in trust.statement_roots:
+                known[keyid] = yield from self._learn(keyid, entry)
+        return entry, self._judge(found, replace(trust, statement_keys=known))
 
     def _judge(self, found: EntryReceipt, trust: Trust) -> Verdict:
         report = found.verify(trust, now=self._exchange.clock.now())
@@ -123,12 +124,19 @@ class Evidence:
             )
         return report.verdict
 
-    def _learn(self, keyid: str, entry: Entry) -> Steps[dict[str, SignerKey]]:
-        """Return the key of a signer, from the entries that brought it and those that ended it."""
-        changes = []
-        for index in (yield from self._changes_of({keyid})):
-            found = yield from self.fetch(index)
-            changes.append(self._proven(found))
+    def _learn(self, keyid: str, entry: Entry) -> Steps[SignerKey]:
+        """Return the key of a signer, from the entries that brought it and those that ended it.
+
+        It is looked up for every entry: what ended it may have come since the entry before.
+        """
+        if (keyid, entry.seq) not in self._learnt:
+            changes = []
+            for index in (yield from self._changes_of({keyid})):
+                changes.append(self._proven((yield from self.fetch(index))))  # noqa: PERF401 it asks the hub
+            self._learnt[keyid, entry.seq] = self._key_after(changes, keyid, entry)
+        return self._learnt[keyid, entry.seq]
+
+    def _key_after(self, changes: Iterable[Entry], keyid: str, entry: Entry) -> SignerKey:
         # SECURITY: registrations are believed of roots alone, not of the keys that the trust file names besides.
         keyring = Keyring(self._needed().statement_roots)
         try:
@@ -139,7 +147,7 @@ class Evidence:
         key = keyring.find(keyid, entry)
         if key is None:
             raise _unknown_key()
-        return {keyid: key}
+        return key
 
     def keys_of(self, receipts: Iterable[EntryReceipt]) -> Steps[tuple[EntryReceipt, ...]]:
         """Return the entries that brought the keys of the signers of entries, to be kept with these."""

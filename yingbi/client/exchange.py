@@ -116,11 +116,12 @@ class Exchange:
         )
 
     def _pause(self, attempt: int, asked: str | None) -> float:
-        """Return how long to wait: as long as the hub asks for, else twice as long as last time, and a random part."""
-        if asked is not None and asked.isascii() and asked.isdigit():
-            return min(float(asked), _MAX_PAUSE_ASKED)
+        """Return how long to wait: twice as long as last time, a part of it random; longer where the hub asks so."""
         longest: float = min(self.patience.first_pause_s * 2 ** (attempt - 1), self.patience.longest_pause_s)
-        return longest * (0.5 + secrets.randbelow(1000) / 2000)
+        pause = longest * (0.5 + secrets.randbelow(1000) / 2000)
+        if asked is None or not (asked.isascii() and asked.isdigit()):
+            return pause
+        return max(pause, min(float(asked), _MAX_PAUSE_ASKED))
 
 
 def route(*parts: str) -> str:

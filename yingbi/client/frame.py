@@ -165,7 +165,7 @@ class Frame(Generic[D, J]):
         named = [*(by if isinstance(by, list | tuple) else [by]), *more]
         return GroupBy(frame=self, by=tuple(self._dimension(one) for one in named), margins=margins)
 
-    def agg(self, spec: Mapping[str, object] | None = None, /, **named: object) -> "TableQuery[D, J]":
+    def agg(self, spec: Any = None, /, **named: object) -> "TableQuery[D, J]":
         """Return aggregates of all rows together: `agg(n="count", tax=("tax_paid", "mean"))`."""
         return self.groupby().agg(spec, **named)
 
@@ -492,13 +492,15 @@ class GroupBy(Generic[D, J]):
     by: tuple[Dimension, ...]
     margins: bool = False
 
-    def agg(self, spec: Mapping[str, object] | None = None, /, **named: object) -> "TableQuery[D, J]":
+    def agg(self, spec: Any = None, /, **named: object) -> "TableQuery[D, J]":
         """Return aggregates of each group.
 
         `n="count"` counts rows and `u="units"` units; `x=("tax_paid", "mean")` is a function of a column, and
         `("tax_paid", "quantile", 0.9)` a quantile; `x=frame[condition].tax_paid.mean()` is one of the rows that meet a
         condition. As in pandas, `agg({"tax_paid": ["mean", "std"]})` names the outputs itself.
         """
+        if not isinstance(spec, Mapping | None):
+            raise not_permitted("one word for all columns", 'agg(n="count"), agg({"column": ["mean", "std"]})')
         pairs: dict[str, Aggregate] = {}
         for column, words in (spec or {}).items():
             for word in words if isinstance(words, list | tuple) else [words]:
@@ -537,14 +539,15 @@ class GroupBy(Generic[D, J]):
         return _named_aggregate(words[0] if len(words) == 1 else words[1], column, *words[2:])
 
     def _of_query(self, query: "TableQuery[D, J]") -> Aggregate:
-        """Return the aggregate of a query of one, with what its frame asks beyond this one as its own conditions."""
+        """Return the aggregate of a query of one with its conditions; binding drops those that all rows meet."""
         question = query.asked
         if len(question.aggregates) != 1 or question.group_by or question.source != self.frame.source:
             raise not_permitted("this query as an aggregate", "one aggregate of the same data set, without groups")
-        more = tuple(one for one in question.where if one not in self.frame.where)
-        return replace(question.aggregates[0], where=(*question.aggregates[0].where, *more))
+        return replace(question.aggregates[0], where=(*question.aggregates[0].where, *question.where))
 
     def _table(self, pairs: Mapping[str, Aggregate]) -> "TableQuery[D, J]":
+        if not pairs:
+            raise not_permitted("an answer without an aggregate", f"one of {', '.join(FUNCTIONS)}")
         question = self.frame._table(self.by, tuple(pairs.values()), margins=self.margins)
         names = [name if name and not name.startswith("\0") else None for name in pairs]
         return TableQuery.of(self.frame.session, self.frame.records, question, names)

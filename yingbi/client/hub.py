@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Final
 
-from yingbi.canonical import JsonValue, digest_bytes, digest_json, parse_canonical
+from yingbi.canonical import JsonValue, canonical_bytes, digest_bytes, digest_json, parse_canonical
 from yingbi.client.catalogue import DatasetRecord, parse_record
 from yingbi.client.decisions import DryRun, parse_dry_run
 from yingbi.client.evidence import EntryReceipt, Evidence, parse_receipts
@@ -14,6 +14,7 @@ from yingbi.client.exchange import Exchange, Question, list_all, malformed_answe
 from yingbi.client.problems import plain
 from yingbi.client.query import Query
 from yingbi.client.results import ModelResult, TableResult, parse_result
+from yingbi.client.shown import fields_html, fields_text
 from yingbi.client.statements import Issuer, job_cancelled, job_submitted, submission
 from yingbi.client.status import JobStatus, parse_status
 from yingbi.client.wire import Reply, Steps
@@ -24,6 +25,7 @@ from yingbi.errors import (
     InvalidRequestError,
     NotFoundError,
     SandboxError,
+    UnavailableError,
     VerificationError,
 )
 from yingbi.ids import dataset_id, new_id
@@ -71,6 +73,17 @@ class Filed:
     def is_recorded(self) -> bool:
         """Tell whether the statements are in the log."""
         return self.draft is None
+
+    def __str__(self) -> str:
+        return fields_text(*self._said())
+
+    def _repr_html_(self) -> str:
+        return fields_html(*self._said())
+
+    def _said(self) -> tuple[str, dict[str, object]]:
+        if not self.is_recorded:
+            return "waits for signatures", {"draft": self.draft, "missing": ", ".join(self.missing)}
+        return "recorded", {plain(str(one.get("type"))): f"entry {one.get('index')}" for one in self.entries}
 
 
 class Hub:
@@ -146,7 +159,12 @@ class Hub:
             certificate=wanted.certificate or self._usual.certificate,
         )
         statement = draft.sign([self.exchange.identity.key])
-        reply = yield from self._post(("jobs",), submission([statement], openings=draft.openings), good=(200, 201, 202))
+        try:
+            body = submission([statement], openings=draft.openings)
+            reply = yield from self._post(("jobs",), body, good=(200, 201, 202))
+        except UnavailableError as error:
+            hint = f"job `{statement.payload.id}` may have arrived: ask for it before you submit again"
+            raise UnavailableError(error.code, error.message, hint=hint, detail=error.detail) from error
         status = parse_status(read_json(reply.body))
         if status.job != statement.payload.id:
             raise malformed_answer("the job that was submitted")
@@ -282,7 +300,7 @@ def _content(opened: bytes, commitment: str) -> JsonValue:
         if not isinstance(content, dict) or content["value"] != digest_json(value["result"]):
             raise malformed_answer("a sealed result with its digest")
         salt = decode_base64url(str(content["salt"]))
-        verify_opening(commitment, Opening(salt=salt, value=b'"%s"' % str(content["value"]).encode()))
+        verify_opening(commitment, Opening(salt=salt, value=canonical_bytes(content["value"])))
     except (KeyError, InvalidRequestError):
         raise malformed_answer("a sealed result") from None
     return value["result"]

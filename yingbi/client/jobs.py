@@ -79,10 +79,13 @@ class _AnyJob:
         if not is_wanted:
             yield self._tell
             return
+        from rich.console import Console
         from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
         columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-        with Progress(*columns, transient=True) as progress:
+        console = Console(stderr=True)
+        is_seen = console.is_terminal or console.is_jupyter
+        with Progress(*columns, transient=True, console=console, disable=not is_seen) as progress:
             task = progress.add_task(self.id, total=None)
 
             def tell(status: JobStatus) -> None:

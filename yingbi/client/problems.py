@@ -21,9 +21,19 @@ from yingbi.errors import (
     VerificationError,
 )
 
-__all__ = ["JobRefusedError", "OperationNotPermittedError", "UnknownNameError", "error_of", "missing_extra", "plain"]
+__all__ = [
+    "JobRefusedError",
+    "OperationNotPermittedError",
+    "UnknownNameError",
+    "error_of",
+    "grant_text",
+    "missing_extra",
+    "plain",
+    "reason_text",
+]
 
 _MAX_TEXT: Final = 600
+_MAX_REASONS: Final = 5
 _BY_STATUS: Final[Mapping[int, type[SandboxError]]] = {
     400: VerificationError,
     401: AuthenticationError,
@@ -47,6 +57,9 @@ class JobRefusedError(RefusedError):
     reasons: tuple[Mapping[str, Any], ...] = ()
     job: str | None = None
     receipt: str | None = None
+
+    def __str__(self) -> str:
+        return self.message if self.hint is None else f"{self.message}: {self.hint}"
 
 
 class OperationNotPermittedError(RefusedError, AttributeError):
@@ -89,11 +102,32 @@ def plain(value: object) -> str:
     return "".join(char if char.isprintable() else " " for char in text[:_MAX_TEXT]).strip()
 
 
+def reason_text(reason: Mapping[str, Any]) -> str:
+    """Return a reason of a refusal in one line, with the smallest extra grant that would be enough."""
+    said = plain(reason.get("message")) or plain(reason.get("code")) or "refused"
+    grant = reason.get("grant")
+    return f"{said}; enough would be: {grant_text(grant)}" if isinstance(grant, dict) else said
+
+
+def grant_text(grant: Mapping[str, Any]) -> str:
+    """Return a grant in words."""
+    words = [
+        f"{name} {plain(grant.get(name))}"
+        for name in ("operation", "dataset", "column", "use", "function", "agreement")
+        if plain(grant.get(name))
+    ]
+    found = grant.get("values")
+    values = [plain(one) for one in found] if isinstance(found, list) else []
+    return ", ".join(words + ([f"values {', '.join(values)}"] if values else []))
+
+
 def _refused(message: str, hint: str | None, problem: Mapping[str, Any]) -> JobRefusedError:
-    error = JobRefusedError(ErrorCode.JOB_REFUSED, message, hint=hint)
-    reasons = problem.get("reasons")
-    error.reasons = tuple(one for one in reasons if isinstance(one, dict)) if isinstance(reasons, list) else ()
-    error.job = plain(problem.get("job")) or None
+    found, job = problem.get("reasons"), plain(problem.get("job")) or None
+    reasons = tuple(one for one in found if isinstance(one, dict)) if isinstance(found, list) else ()
+    shown = "; ".join(reason_text(reason) for reason in reasons[:_MAX_REASONS])
+    named = message if job is None else f"{message}, and recorded as `{job}`"
+    error = JobRefusedError(ErrorCode.JOB_REFUSED, named, hint=shown or hint)
+    error.reasons, error.job = reasons, job
     receipt = problem.get("receipt")
     error.receipt = receipt if isinstance(receipt, str) else None
     return error

@@ -11,6 +11,7 @@ from yingbi.canonical import JsonValue
 from yingbi.client.catalogue import DatasetRecord, catalogue_of
 from yingbi.client.explain import Explanation, explain
 from yingbi.client.expressions import not_permitted
+from yingbi.errors import ErrorCode, InvalidRequestError
 from yingbi.plan.codec import plan_to_json, question_digest
 from yingbi.plan.model import (
     Column,
@@ -52,7 +53,6 @@ class Session(Protocol[_D_co, _J_co]):
         *,
         agreement: str | None,
         purpose: str | None,
-        intermediary: str | None,
         certificate: str | None,
         expires_in: timedelta | None,
     ) -> _J_co:
@@ -105,7 +105,6 @@ class Query(Generic[D, J]):
         *,
         agreement: str | None = None,
         purpose: str | None = None,
-        intermediary: str | None = None,
         certificate: str | None = None,
         expires_in: timedelta | None = None,
     ) -> J:
@@ -118,7 +117,6 @@ class Query(Generic[D, J]):
             self,
             agreement=agreement,
             purpose=purpose,
-            intermediary=intermediary,
             certificate=certificate,
             expires_in=expires_in,
         )
@@ -180,6 +178,8 @@ class TableQuery(Query[D, J]):
 
     def having(self, output: str, comparison: str, value: Scalar) -> Self:
         """Return the query with a condition on a released value: `having("n", ">=", 30)`."""
+        if comparison not in tuple(Comparison):
+            raise InvalidRequestError(ErrorCode.PLAN_MALFORMED, "expected =, !=, <, <=, > or >=")
         compared = ReleasedCondition(output=output, comparison=Comparison(comparison), value=value)
         return self._laid_out(replace(self._layout, having=(*self._layout.having, compared)))
 

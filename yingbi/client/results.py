@@ -5,9 +5,11 @@ over in silence: in a frame it is `SUPPRESSED`, which prints as `·` and takes p
 cannot be said either: some are small, others only protect these.
 """
 
+import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any, Final, NoReturn
 
 from yingbi.canonical import JsonValue, digest_json
@@ -21,7 +23,7 @@ __all__ = ["SUPPRESSED", "TOTAL", "ModelResult", "Suppressed", "TableResult", "T
 TOTAL: Final = "(total)"
 """How the total over a dimension is named."""
 
-_NUMBER_LENGTH: Final = 64
+_NUMBER: Final = re.compile(r"-?[0-9]{1,60}(?:\.[0-9]{1,60})?")
 
 
 class Suppressed:
@@ -218,7 +220,7 @@ def parse_result(value: JsonValue, *, job: str, evidence: Mapping[str, JsonValue
                 return _table(value, about)
             case "model":
                 return _model(value, about)
-    except (KeyError, TypeError, ValueError, InvalidOperation):
+    except (KeyError, TypeError, ValueError):
         pass
     raise malformed_answer("a released table or model")
 
@@ -276,10 +278,11 @@ def _cell(cell: object, *, is_category: bool) -> Cell:
         return TOTAL if cell == {"total": True} else _checked_text(cell)
     if cell == {"suppressed": True}:
         return SUPPRESSED
-    number = Decimal(_checked_text(cell))
-    if not number.is_finite():
+    text = _checked_text(cell)
+    # SECURITY: `1e999999999` would become a number that fills the memory.
+    if not _NUMBER.fullmatch(text):
         raise ValueError
-    return number if "." in str(cell) else int(number)
+    return Decimal(text) if "." in text else int(text)
 
 
 def _checked_text(cell: object) -> str:
@@ -289,7 +292,12 @@ def _checked_text(cell: object) -> str:
 
 
 def _estimate(text: object) -> float | None:
-    return None if text is None else float(_checked_text(text)[:_NUMBER_LENGTH])
+    if text is None:
+        return None
+    value = float(_checked_text(text))
+    if not math.isfinite(value):
+        raise ValueError
+    return value
 
 
 def _series(pandas: Any, values: Sequence[Cell], *, is_category: bool) -> Any:

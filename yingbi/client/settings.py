@@ -25,7 +25,7 @@ class Patience:
 
     connect_s: float = 10.0
     read_s: float = 60.0
-    attempts: int = 5
+    attempts: int = 7
     first_pause_s: float = 0.2
     longest_pause_s: float = 20.0
 
