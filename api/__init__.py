@@ -1,4 +1,1 @@
-"""The hub.
-
-Nothing is here yet; docs/architecture.md says what comes.
-"""
+"""The hub: it records what parties sign, decides by rule what may be decided so, hands out work. It sees no data."""

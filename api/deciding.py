@@ -12,6 +12,7 @@ from typing import Final
 
 from api.bureau import Bureau
 from api.catalogue import HubCatalogue
+from api.rules import DECLARATION, ApprovalRule, find_rule
 from api.submissions import Follow, Submission
 from api.usage import Usage
 from ledger.store import LogReads
@@ -25,7 +26,7 @@ from sandbox.node.judging import Asking, Explanation, Judge
 from sandbox.query.uses import datasets, operations
 from yingbi.canonical import JsonValue
 from yingbi.clock import FixedClock, parse_time
-from yingbi.commitment import Opening, commit
+from yingbi.commitment import commit
 from yingbi.errors import SandboxError
 from yingbi.events import EntryType
 from yingbi.events.fields import Duty
@@ -33,9 +34,8 @@ from yingbi.events.jobs import ApprovalRoute, JobGate, RefusalReason
 from yingbi.ids import dataset_id
 from yingbi.plan.codec import parse_plan
 
-__all__ = ["AUTOMATIC_RULE", "Decider", "Judged"]
+__all__ = ["Decider", "Judged"]
 
-AUTOMATIC_RULE: Final = "automatic.by-agreement"
 _NOWHERE: Final = "node:nowhere"
 _ANY_OPERATION: Final = "plan"
 _CLAUSE: Final = re.compile(r"[a-z][a-z0-9]*(?:[._-][a-z0-9]+)*")
@@ -63,8 +63,17 @@ class Judged:
 class Decider:
     """Judges questions against a standing, and says what the bureau records about a job."""
 
-    def __init__(self, bureau: Bureau, catalogue: HubCatalogue, store: LogReads, usage: Usage) -> None:
+    def __init__(
+        self,
+        bureau: Bureau,
+        catalogue: HubCatalogue,
+        store: LogReads,
+        usage: Usage,
+        *,
+        rules: tuple[ApprovalRule, ...] = (),
+    ) -> None:
         self._bureau = bureau
+        self._rules = rules
         self._catalogue = catalogue
         self._store = store
         self._usage = usage
@@ -122,20 +131,26 @@ class Decider:
         )
         return judged if judged.reasons else replace(judged, reasons=_contradictions(judged, job))
 
-    def decide(self, job: str, openings: Sequence[Opening]) -> Follow:
-        """Return what follows from the submission of a job: an approval by rule, a refusal, or nothing yet."""
+    def decide(self, submission: Submission) -> Follow:
+        """Return what follows from the submission of one job: an approval by rule, a refusal, or nothing yet."""
+        payload = submission.statements[0].payload
 
         def then(standing: Standing, at: str) -> Submission:
-            found = standing.jobs.get(job)
+            found = standing.jobs.get(payload.id)
             if found is None:
                 return Submission()
-            plan = next((one for one in openings if one.commitment == found.submitted.plan), None)
+            plan = next((one for one in submission.openings if one.commitment == found.submitted.plan), None)
             if plan is None:
                 return self._refuse(standing, found, (_no_plan(),), at=at)
             judged = self.judge_job(standing, found, json.loads(plan.value), at=at)
             if judged.reasons:
                 return self._refuse(standing, found, judged.reasons, at=at)
-            return Submission() if judged.job_duties else self._approve(standing, found, at=at)
+            if judged.job_duties:
+                return Submission()
+            rule = find_rule(self._rules, found.submitted.purpose)
+            if rule.route is ApprovalRoute.DECLARED and payload.refs.get(DECLARATION) not in submission.documents:
+                return self._refuse(standing, found, (_no_declaration(rule),), at=at)
+            return self._approve(standing, found, rule, at=at)
 
         return then
 
@@ -148,15 +163,15 @@ class Decider:
         plan: JsonValue = json.loads(self._store.read_opening(job.submitted.plan).value)
         return plan
 
-    def _approve(self, standing: Standing, job: JobStanding, *, at: str) -> Submission:
+    def _approve(self, standing: Standing, job: JobStanding, rule: ApprovalRule, *, at: str) -> Submission:
         agreement = standing.agreements.get(job.submitted.agreement)
         if agreement is None:
             return Submission()
         body = {
-            "route": ApprovalRoute.AUTOMATIC.value,
-            "rule": AUTOMATIC_RULE,
+            "route": rule.route.value,
+            "rule": rule.name,
             "terms": agreement.terms,
-            "expires_at": job.life.expires_at,
+            "expires_at": rule.until(at, job.life.expires_at),
         }
         return Submission(statements=(self._bureau.state(EntryType.JOB_APPROVED, job.id, body, at=at),))
 
@@ -225,6 +240,11 @@ def _contradictions(judged: Judged, job: JobStanding) -> tuple[Reason, ...]:
     if asked.certificate is not None:
         found.append(_refused(RefusalReason.CERTIFICATE_NOT_VALID, "no certificate of this number is known"))
     return tuple(found)
+
+
+def _no_declaration(rule: ApprovalRule) -> Reason:
+    message = f"the bureau's rule `{rule.name}` asks for a declaration: name its digest in `refs`, and send it along"
+    return replace(_refused(RefusalReason.APPROVAL_MISSING, message), allowed=(DECLARATION,))
 
 
 def _no_plan() -> Reason:

@@ -62,9 +62,12 @@ class Documents:
             if digest in self._terms:
                 self._terms.move_to_end(digest)
                 return self._terms[digest]
-        content = (also or {}).get(digest) or self.find(digest)
+        # INVARIANT: only what is kept is remembered; an entry whose text is nowhere would not let the hub start again.
+        if also is not None and digest in also:
+            return _agreement(also[digest])
+        content = self.find(digest)
         if content is None:
-            return None  # it may come later, so it is not remembered
+            return None
         agreement = _agreement(content)
         with self._lock:
             self._terms[digest] = agreement

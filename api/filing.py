@@ -7,6 +7,7 @@ from typing import Final
 
 from starlette.responses import JSONResponse, Response
 
+from api.checking import check_submission
 from api.drafts import Draft, DraftKind
 from api.following import follow
 from api.pages import take_page
@@ -62,6 +63,7 @@ def file_submission(
     try:
         if check is not None:
             check(submission)
+        check_submission(hub, submission)
         recorded = hub.recorder.record(replace(submission, then=follow(hub.bureau, submission)))
     except MissingSignaturesError as error:
         return answer_incomplete(hub.drafts.keep(submission, sender=caller.name, kind=kind, missing=error.missing))

@@ -35,6 +35,7 @@ class _Told:
     running: set[str] = field(default_factory=set)
     stops: set[str] = field(default_factory=set)
     checks: set[int] = field(default_factory=set)
+    leases: set[tuple[str, int]] = field(default_factory=set)
 
 
 class Leasing:
@@ -66,6 +67,21 @@ class Leasing:
 
         return then
 
+    def untold(self, standing: Standing, node: str, *, at: str) -> JobStanding | None:
+        """Return a job whose lease is the node's and was told to nobody, because the hub died before it could."""
+        with self._lock:
+            told = self._told.setdefault(node, _Told()).leases
+        for job in self._worklist.open_jobs(standing):
+            is_theirs = job.node == node and job.state is JobState.LEASED and at < (job.life.leased_until or "")
+            if is_theirs and (job.id, job.life.attempt) not in told:
+                return job
+        return None
+
+    def tell_lease(self, node: str, job: JobStanding) -> None:
+        """Remember that a node was told of a lease."""
+        with self._lock:
+            self._told.setdefault(node, _Told()).leases.add((job.id, job.life.attempt))
+
     def news(self, standing: Standing, node: str, *, at: str) -> News:
         """Return what a node has to know now: what is stopped or was called off under it, who checked what it holds."""
         jobs = [job for job in self._worklist.open_jobs(standing) if job.node == node]
@@ -73,7 +89,8 @@ class Leasing:
         with self._lock:
             told = self._told.setdefault(node, _Told())
             called_off = {name for name in told.running if _is_cancelled(standing.jobs.get(name))}
-            told.running = running | called_off
+            told.running = running | (called_off - told.stops)
+            told.leases = {lease for lease in told.leases if lease[0] in running}
         stops = {job.id for job in jobs if job.id in running and _has_to_stop(standing, job, at=at)}
         held = [job for job in jobs if job.state is JobState.HELD and _is_checked(job)]
         return News(stops=tuple(sorted(stops | called_off)), checks=tuple(job.entries[-1] for job in held))

@@ -21,7 +21,6 @@ from api.schemas.wire import ProblemOut
 from api.wiring import Hub
 from ledger.http import create_log_app
 from ledger.publish import CHECKPOINT_NAME, VKEY_NAME
-from yingbi import __version__
 
 __all__ = ["ROUTERS", "create_app"]
 
@@ -46,6 +45,8 @@ ROUTERS: Final = (
 )
 _LOG_PATHS: Final = (f"/{CHECKPOINT_NAME}", f"/{VKEY_NAME}")
 _TILES: Final = "/tile/"
+# Of the interface, as in `/v1`; not of the software.
+_API_VERSION: Final = "1.0"
 _ABOUT: Final = (
     "Requests are signed (RFC 9421) with keys that the log knows; state changes only by signed statements; every answer"
     " to one carries its receipt. What is public needs no signature: the log's tiles, its checkpoint, receipts."
@@ -56,7 +57,7 @@ def create_app(hub: Hub) -> FastAPI:
     """Make the application of an open hub."""
     app = FastAPI(
         title="Yingbi hub",
-        version=__version__,
+        version=_API_VERSION,
         description=_ABOUT,
         openapi_url="/v1/openapi.json",
         docs_url=None,

@@ -211,6 +211,7 @@ class Recorder:
         self._append(batch)
 
     def _judge(self, batch: _Batch, waiting: _Waiting) -> None:
+        trial: _Batch | None = None
         try:
             known = self._find(waiting.submission)
             if known is not None:
@@ -218,10 +219,14 @@ class Recorder:
                 return
             trial = _Batch(standing=_trial_of(batch.standing, waiting.submission), at=batch.at)
             self._take(trial, batch, waiting.submission)
-        except Exception as error:
-            if not isinstance(error, SandboxError):
-                _logger.exception("a submission could not be judged")
-            _refuse(waiting, error if isinstance(error, SandboxError) else _internal())
+        except SandboxError as error:
+            _refuse(waiting, error)
+            return
+        except Exception:
+            _logger.exception("a submission could not be judged")
+            _refuse(waiting, _internal())
+            if trial is None or trial.standing is batch.standing:
+                raise  # nobody knows how far it came: the whole batch is judged on nothing
             return
         finally:
             self._pending = {}

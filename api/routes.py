@@ -19,7 +19,7 @@ from api.submissions import keys_offered
 from api.wiring import Hub
 from yingbi.keys import VerifyKey
 
-__all__ = ["AnyCaller", "ApplicantRoute", "OpenHub", "ResultRoute", "SignedRoute", "limited_body"]
+__all__ = ["AnyCaller", "ApplicantRoute", "OpenHub", "ResultRoute", "SignedRoute"]
 
 _Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 _KEPT_HEADERS: Final = ("content-type", "location", "etag")
@@ -38,15 +38,16 @@ class SignedRoute(APIRoute):
             caller = await run_in_threadpool(self.authenticate, hub, sent)
             request.state.caller = caller
             key = request.headers.get("idempotency-key")
-            if key is None or sent.method == "GET":
-                return await handle(request)
-            return await _answer_once(hub, caller.name, key, sent, lambda: handle(request))
+            with hub.turnstile.pass_through(caller.organisation or caller.name):
+                if key is None or sent.method == "GET":
+                    return await handle(request)
+                return await _answer_once(hub, caller.name, key, sent, lambda: handle(request))
 
         return answer
 
     async def receive(self, request: Request, hub: Hub) -> SentRequest:
         """Return the request with its whole body."""
-        body = await limited_body(request, self.limit(hub))
+        body = await _limited_body(request, self.limit(hub))
         query = request.scope["query_string"].decode("latin-1")
         path = request.scope.get("raw_path", b"").decode("latin-1").partition("?")[0]
         return SentRequest(
@@ -79,7 +80,7 @@ class ApplicantRoute(SignedRoute):
         return hub.authenticator.authenticate_applicant(sent, keys)
 
 
-async def limited_body(request: Request, limit: int) -> bytes:
+async def _limited_body(request: Request, limit: int) -> bytes:
     """Read a request's body, and leave it to whoever reads it later.
 
     Raises:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, fields
 from typing import Final
 from urllib.parse import urlsplit
 
+from api.rules import ApprovalRule, parse_rules, render_rule
 from yingbi.errors import ErrorCode, InvalidRequestError, SandboxError
 from yingbi.ids import parse_party
 from yingbi.key_files import decode_base64url, encode_base64url
@@ -26,7 +27,8 @@ class Settings:
 
     `bureau`: whose hub it is. `address`: its public address, which requests are signed for; None takes the address
     that it listens on. `roots`: the bureau's registration keys. `database`: a URL without a password. The rest are
-    limits: bytes of a body and of a sealed result, seconds of a lease and of a poll that waits, drafts of one party.
+    limits: bytes of a body and of a sealed result, seconds of a lease and of a poll that waits, drafts of one party
+    and its requests at a time. `rules`: by which jobs are approved without people.
     """
 
     bureau: str
@@ -38,6 +40,8 @@ class Settings:
     lease_s: int = 60
     max_wait_s: int = 25
     max_drafts: int = 100
+    max_in_flight: int = 32
+    rules: tuple[ApprovalRule, ...] = ()
 
 
 _LIMITS: Final = tuple(item.name for item in fields(Settings) if item.type in (int, "int"))
@@ -61,6 +65,7 @@ def parse_settings(text: str) -> Settings:
         address=_address(members.get("address")),
         roots=_roots(members.get("roots")),
         database=_text(members, "database", "sqlite:///hub.sqlite"),
+        rules=parse_rules(members.get("rules", [])),
         **limits,
     )
 
@@ -72,6 +77,7 @@ def render_settings(settings: Settings) -> str:
     lines += [] if settings.address is None else [f"address = {json.dumps(settings.address)}"]
     lines += [f"roots = {json.dumps(roots)}", f"database = {json.dumps(settings.database)}"]
     lines += [f"{name} = {getattr(settings, name)}" for name in _LIMITS]
+    lines += [line for rule in settings.rules for line in render_rule(rule)]
     return "\n".join([*lines, ""])
 
 

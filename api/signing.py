@@ -31,12 +31,13 @@ class Caller:
     """Who sent a request.
 
     `party`: whose key it is; None of somebody who has only applied. `organisation`: for whom a person works, whose a
-    node is, else the party itself. `duties`: what a person may do now.
+    node is, else the party itself. `is_admitted`: whether it takes part now. `duties`: what a person may do now.
     """
 
     key: VerifyKey
     party: str | None
     organisation: str
+    is_admitted: bool = False
     duties: frozenset[Duty] = field(default_factory=frozenset)
 
     @property
@@ -115,4 +116,5 @@ def _caller(standing: Standing, key: VerifyKey, party: str, now: str) -> Caller:
     if participant is not None and participant.state is ParticipantState.OFFBOARDED:
         raise not_allowed("the participant has left")
     duties = standing.people.duties(party, at=now)
-    return Caller(key=key, party=party, organisation=organisation, duties=duties)
+    is_admitted = standing.participants.is_admitted(organisation, at=now)
+    return Caller(key=key, party=party, organisation=organisation, is_admitted=is_admitted, duties=duties)

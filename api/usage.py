@@ -10,11 +10,13 @@ from policies.model import CALENDAR
 from policies.request import Consumption
 from policies.standing import JobStanding, Standing
 from yingbi.clock import parse_time
+from yingbi.events import EntryType
 from yingbi.statement import Statement
 
 __all__ = ["Usage", "day_of"]
 
 _NOT_COUNTED: Final = frozenset({JobState.REFUSED, JobState.CANCELLED})
+_SPENT: Final = frozenset({EntryType.BUDGET_RESERVED, EntryType.BUDGET_COMMITTED})
 
 
 def day_of(time: str) -> str:
@@ -22,8 +24,13 @@ def day_of(time: str) -> str:
     return parse_time(time).astimezone(CALENDAR).date().isoformat()
 
 
+def _is_counted(job: JobStanding) -> bool:
+    """Tell whether a job counts: what was refused or called off does not, unless it had been charged."""
+    return job.state not in _NOT_COUNTED or job.charge in _SPENT
+
+
 class Usage:
-    """Jobs by agreement and day: every one counts that was not refused or called off.
+    """Jobs by agreement and day: every one counts that was not refused or called off before it was charged.
 
     Written by the recorder alone, readable from any thread.
     """
@@ -53,14 +60,13 @@ class Usage:
         for job in reversed(list(standing.jobs.items())):
             if job.entries[0] < self._size:
                 break
-            is_counted = job.id != apart_from and job.state not in _NOT_COUNTED
-            fresh += job.submitted.agreement == agreement and is_counted
+            fresh += job.submitted.agreement == agreement and job.id != apart_from and _is_counted(job)
         own = self._days.get(apart_from or "")
         total = counts.total() + fresh - (own is not None)
         return Consumption(jobs=total, jobs_today=counts[today] + fresh - (own == today))
 
     def _put(self, job: JobStanding, at: str) -> None:
-        is_counted = job.state not in _NOT_COUNTED
+        is_counted = _is_counted(job)
         if is_counted and job.id not in self._days:
             self._days[job.id] = day_of(at)
             self._counts[job.submitted.agreement][self._days[job.id]] += 1

@@ -17,12 +17,12 @@ def is_of_bureau(caller: Caller) -> bool:
 def may_see_agreement(caller: Caller, terms: Agreement) -> bool:
     """Tell whether the caller may read these terms: their parties, units and auditors, and the bureau."""
     parties = {terms.assigner, terms.assignee, terms.intermediary}
-    return caller.organisation in parties or caller.kind in ("bureau", "unit", "auditor")
+    return caller.organisation in parties or (caller.is_admitted and caller.kind in ("bureau", "unit", "auditor"))
 
 
 def may_see_job(caller: Caller, standing: Standing, job: JobStanding) -> bool:
     """Tell whether the caller may know of a job: its partner, units whose data it asks for, auditors, the bureau."""
-    if caller.organisation == job.partner or caller.kind in ("bureau", "auditor"):
+    if caller.organisation == job.partner or (caller.is_admitted and caller.kind in ("bureau", "auditor")):
         return True
     listed = (standing.datasets.get(one.dataset) for one in job.submitted.datasets)
     return caller.organisation in {one.owner for one in listed if one is not None}

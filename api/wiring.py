@@ -20,6 +20,7 @@ from api.recording import PinnedClock, Recorder
 from api.results import Results
 from api.settings import Settings
 from api.signing import Authenticator
+from api.turnstile import Turnstile
 from api.upkeep import Upkeep
 from api.webhooks import Deliveries, Webhooks, is_public
 from ledger.cosigning import CosignatureSource
@@ -74,6 +75,7 @@ class Hub:
     webhooks: Webhooks
     deliveries: Deliveries
     upkeep: Upkeep
+    turnstile: Turnstile
     metrics: Metrics
 
     @property
@@ -130,7 +132,7 @@ def open_hub(
             documents=documents,
             drafts=drafts,
             catalogue=catalogue,
-            decider=Decider(bureau, catalogue, store, recorder.usage),
+            decider=Decider(bureau, catalogue, store, recorder.usage, rules=settings.rules),
             leasing=Leasing(bureau, recorder.worklist, lease_s=settings.lease_s),
             results=Results(engine, clock),
             webhooks=webhooks,
@@ -138,6 +140,7 @@ def open_hub(
                 Deliveries(webhooks, recorder, bureau, clock, http=http, may_reach=may_reach)
             ),
             upkeep=stack.enter_context(Upkeep(bureau, recorder, clock, forget=forget)),
+            turnstile=Turnstile(settings.max_in_flight),
             metrics=Metrics(),
         )
 

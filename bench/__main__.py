@@ -1,6 +1,6 @@
 """Run the benchmarks and print one table.
 
-`python -m bench [--section log|gate] [--entries N] [--large] [--rows N] [--folder DIR]`
+`python -m bench [--section log|gate|hub] [--entries N] [--large] [--rows N] [--small] [--folder DIR]`
 """
 
 import argparse
@@ -11,8 +11,10 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.appends import measure_appends
+from bench.bundles import measure_bundles
 from bench.figures import Figure
 from bench.gate import measure_gate
+from bench.hub import SMALL, Sizes, measure_hub
 from bench.machine import describe_machine
 from bench.proofs import measure_audit, measure_proofs
 
@@ -22,20 +24,23 @@ _LARGE = 10_000_000
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(prog="python -m bench")
-    parser.add_argument("--section", choices=("log", "gate"), help="measure one part only")
+    parser.add_argument("--section", choices=("log", "gate", "hub"), help="measure one part only")
     parser.add_argument("--entries", type=int, default=1_000_000, help="size of the log for proofs and audit")
     parser.add_argument("--large", action="store_true", help=f"also proofs at {_LARGE:,} entries (12 GB of disk)")
     parser.add_argument("--rows", type=int, default=1_000_000, help="rows of the data set that the gate is measured on")
-    parser.add_argument("--folder", type=Path, help="where to put the logs; a temporary folder by default")
+    parser.add_argument("--small", action="store_true", help="of the hub, only so much that everything runs once")
+    parser.add_argument("--folder", type=Path, help="where to put everything; a temporary folder by default")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=options.folder) as name:
         folder = Path(name)
         machine = describe_machine(folder)
         figures = []
-        if options.section != "gate":
+        if options.section in (None, "log"):
             figures += _measure_log(folder, options.entries, is_large=options.large)
-        if options.section != "log":
+        if options.section in (None, "gate"):
             figures += measure_gate(_new(folder, "gate"), options.rows)
+        if options.section in (None, "hub"):
+            figures += _measure_hub(folder, is_small=options.small)
         _show(machine, figures)
 
 
@@ -47,6 +52,11 @@ def _measure_log(folder: Path, entries: int, *, is_large: bool) -> list[Figure]:
     if is_large:
         figures += measure_proofs(_new(folder, "large"), _LARGE, target_ms=0.8)
     return figures
+
+
+def _measure_hub(folder: Path, *, is_small: bool) -> list[Figure]:
+    figures = measure_hub(_new(folder, "hub"), SMALL if is_small else Sizes())
+    return figures + measure_bundles(_new(folder, "bundle"), 500 if is_small else 10_000, runs=1 if is_small else 5)
 
 
 def _new(folder: Path, name: str) -> Path:

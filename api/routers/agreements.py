@@ -5,7 +5,6 @@ from typing import Annotated, Final
 from fastapi import APIRouter, Header, Query
 from starlette.responses import Response
 
-from api.agreements import check_proposals
 from api.filing import FILED, file_submission
 from api.impact import ImpactStep, impact_of
 from api.pages import Cursor, Limit, take_page
@@ -38,7 +37,6 @@ def post_agreement(hub: OpenHub, caller: AnyCaller, posted: SubmissionIn, if_mat
             found = hub.standing.agreements.get(name)
             if if_match is not None and (found is None or if_match != _etag(found)):
                 raise changed_since("agreement")
-        check_proposals(hub.standing, hub.catalogue, submission, at=hub.clock.now())
 
     return file_submission(hub, caller, posted, types=_OF_AGREEMENTS, check=check)
 

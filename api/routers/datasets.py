@@ -5,7 +5,6 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 from starlette.responses import Response
 
-from api.catalogue import check_registrations
 from api.filing import FILED, file_submission
 from api.pages import Cursor, Limit, take_page
 from api.refusals import not_found
@@ -27,7 +26,7 @@ _OF_DATASETS = tuple(kind for kind in EntryType if kind.noun == "dataset")
 @datasets.post("", status_code=201, responses=FILED)
 def post_dataset(hub: OpenHub, caller: AnyCaller, posted: SubmissionIn) -> Response:
     """Record statements about data sets: registration (with its document), versions, grades, withdrawal."""
-    return file_submission(hub, caller, posted, types=_OF_DATASETS, check=check_registrations)
+    return file_submission(hub, caller, posted, types=_OF_DATASETS)
 
 
 @datasets.get("")

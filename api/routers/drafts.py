@@ -6,6 +6,7 @@ from typing import Any
 from fastapi import APIRouter
 from starlette.responses import Response
 
+from api.checking import check_submission
 from api.drafts import Draft, DraftKind, add_signatures
 from api.filing import FILED, answer_incomplete, answer_recorded, draft_out, file_submission
 from api.following import follow
@@ -63,6 +64,7 @@ def sign_draft(hub: OpenHub, caller: AnyCaller, digest: str, posted: SignaturesI
     rows = [signature.model_dump() for signature in posted.signatures]
     submission = add_signatures(draft.submission, rows, _keys(hub, draft, rows))
     try:
+        check_submission(hub, submission)
         recorded = hub.recorder.record(replace(submission, then=follow(hub.bureau, submission)))
     except MissingSignaturesError as error:
         # A signature that is not asked for would stand in the log for good.

@@ -15,8 +15,7 @@ from api.following import deliver
 from api.jobs import entries_of, has_ended, job_out, remaining, visible_job
 from api.pages import Cursor, Limit, take_page
 from api.problems import answer_problem
-from api.refusals import malformed, not_found, not_now
-from api.reviewing import check_reviewers
+from api.refusals import malformed, not_allowed, not_found, not_now
 from api.routes import AnyCaller, OpenHub, ResultRoute, SignedRoute
 from api.schemas.jobs import (
     DryRunIn,
@@ -47,6 +46,8 @@ __all__ = ["jobs", "results"]
 jobs = APIRouter(prefix="/v1/jobs", tags=["jobs"], route_class=SignedRoute, responses=PROBLEMS)
 results = APIRouter(prefix="/v1/jobs", tags=["jobs"], route_class=ResultRoute, responses=PROBLEMS)
 _HEARTBEAT_S: Final = 15.0
+# Who listens longer signs again: a key that has ended meanwhile hears no more.
+_STREAM_S: Final = 300.0
 _MAX_NOTICE: Final = 64 << 10
 _SEALED: Final = "application/octet-stream"
 IdempotencyKey = Annotated[str | None, Header(max_length=200)]
@@ -61,8 +62,11 @@ def post_job(hub: OpenHub, caller: AnyCaller, posted: SubmissionIn, idempotency_
     submission = read_in(posted, types=[EntryType.JOB_SUBMITTED])
     if len(submission.statements) != 1:
         raise malformed("expected one job")
-    name = submission.statements[0].payload.id
-    recorded = hub.recorder.record(replace(submission, then=hub.decider.decide(name, submission.openings)))
+    payload = submission.statements[0].payload
+    if caller.organisation not in (payload.issuer, payload.on_behalf_of):
+        raise not_allowed("a job is handed in by its own partner")
+    name = payload.id
+    recorded = hub.recorder.record(replace(submission, then=hub.decider.decide(submission)))
     job = visible_job(hub, hub.standing, caller, name)
     out, receipt = job_out(hub, job), entry_out(hub, recorded.entries[0]).receipt
     if job.state is JobState.REFUSED:
@@ -132,7 +136,7 @@ async def get_job(
 
 @jobs.get("/{job}/events", response_class=StreamingResponse)
 async def get_events(hub: OpenHub, caller: AnyCaller, job: str, request: Request) -> Response:
-    """Tell of a job's states and progress as they change (server-sent events), to its end."""
+    """Tell of a job's states and progress as they change (server-sent events), to its end or for five minutes."""
     first = await run_in_threadpool(_look, hub, caller, job)
     events = _events(hub, caller, job, first, request)
     return StreamingResponse(events, media_type="text/event-stream", headers={"Cache-Control": "no-store"})
@@ -212,7 +216,11 @@ async def _events(hub: Hub, caller: Caller, job: str, first: JobOut, request: Re
     told, number = first, 1
     yield _event("state", number, first)
     seen = hub.recorder.changes.count
-    while not has_ended(told) and not await request.is_disconnected():
+    end = monotonic() + _STREAM_S
+    while not has_ended(told) and monotonic() < end and not await request.is_disconnected():
+        # SECURITY: who is frozen meanwhile is told no more; a new request would be refused.
+        if hub.standing.freezes.holds(caller.party, caller.organisation):
+            return
         found = await run_in_threadpool(_look, hub, caller, job)
         if found != told:
             number += 1
@@ -231,14 +239,12 @@ def _event(kind: str, number: int, job: JobOut) -> str:
 
 def _file(hub: Hub, caller: Caller, job: str, posted: SubmissionIn, kind: EntryType) -> Response:
     """Record a statement about exactly this job."""
-    found = visible_job(hub, hub.standing, caller, job)
+    visible_job(hub, hub.standing, caller, job)
 
     def check(submission: Submission) -> None:
         for one in submission.statements:
             if (one.payload.body.get("job") or one.payload.id) != job:
                 raise malformed("a statement is about another job")
-        if kind is EntryType.JOB_APPROVED:
-            check_reviewers(hub, found, submission)
 
     return file_submission(hub, caller, posted, types=[kind], check=check)
 

@@ -25,8 +25,18 @@ from yingbi.events import EntryType
 __all__ = ["nodes"]
 
 nodes = APIRouter(prefix="/v1/nodes", tags=["nodes"], route_class=SignedRoute, responses=PROBLEMS)
-_STEPS: Final = tuple(
-    kind for kind in EntryType if kind.noun in ("job", "output", "budget") and kind is not EntryType.JOB_SUBMITTED
+_STEPS: Final = (
+    EntryType.JOB_REFUSED,
+    EntryType.JOB_STARTED,
+    EntryType.JOB_FAILED,
+    EntryType.JOB_INTERRUPTED,
+    EntryType.OUTPUT_CHECKED,
+    EntryType.OUTPUT_HELD,
+    EntryType.OUTPUT_RELEASED,
+    EntryType.OUTPUT_DESTROYED,
+    EntryType.BUDGET_RESERVED,
+    EntryType.BUDGET_COMMITTED,
+    EntryType.BUDGET_REFUNDED,
 )
 
 
@@ -70,17 +80,23 @@ def _own_name(caller: Caller, name: str) -> str:
 def _look_for_work(hub: Hub, node: str) -> Response | None:
     at = format_time(hub.clock.now())
     news = hub.leasing.news(hub.standing, node, at=at)
-    if hub.leasing.has_work(hub.standing, node, at=at):
-        recorded = hub.recorder.record(Submission(then=hub.leasing.lease(node)))
-        if recorded.entries:
-            job = hub.standing.jobs.get(recorded.entries[0].statement.payload.id)
-            if job is not None:
-                hub.leasing.tell(node, news)
-                return JSONResponse(_lease_out(hub, job, news).model_dump())
+    job = hub.leasing.untold(hub.standing, node, at=at) or _new_lease(hub, node, at=at)
+    if job is not None:
+        hub.leasing.tell_lease(node, job)
+        hub.leasing.tell(node, news)
+        return JSONResponse(_lease_out(hub, job, news).model_dump())
     if not hub.leasing.is_news(node, news):
         return None
     hub.leasing.tell(node, news)
     return JSONResponse(NewsOut(checks=list(news.checks), stops=list(news.stops)).model_dump())
+
+
+def _new_lease(hub: Hub, node: str, *, at: str) -> JobStanding | None:
+    """Record the lease of the node's next job, where there is one."""
+    if not hub.leasing.has_work(hub.standing, node, at=at):
+        return None
+    recorded = hub.recorder.record(Submission(then=hub.leasing.lease(node)))
+    return hub.standing.jobs.get(recorded.entries[0].statement.payload.id) if recorded.entries else None
 
 
 def _lease_out(hub: Hub, job: JobStanding, news: News) -> LeaseOut:

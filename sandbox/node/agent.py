@@ -29,7 +29,7 @@ from sandbox.node.recording import Recorder, UnfittingError
 from sandbox.node.reports import Reports
 from sandbox.node.results import seal_result
 from sandbox.node.statements import Charge, Made, StatementMaker, explanation_json
-from sandbox.node.verifying import JobVerifier, UnfitJobError, UntrueLeaseError, VerifiedJob
+from sandbox.node.verifying import JobVerifier, PastLeaseError, UnfitJobError, UntrueLeaseError, VerifiedJob
 from sandbox.node.watching import Watcher
 from yingbi.canonical import JsonValue, digest_bytes
 from yingbi.errors import (
@@ -47,7 +47,9 @@ from yingbi.events.outputs import CheckVerdict, OutputChecked
 __all__ = ["Agent"]
 
 _LOG: Final = logging.getLogger(__name__)
-_MAX_RUNS: Final = 3
+_MAX_RERUNS: Final = 2
+_UNFITTING: Final = frozenset({ErrorCode.STATEMENT_REFUSED, ErrorCode.TRANSITION_REFUSED})
+_BREAK_S: Final = 1.0
 _DECLARE_EVERY_S: Final = 5.0
 _BACKOFF_S: Final = (0.2, 1.0, 5.0, 15.0)
 _RUNNING: Final = (JobState.STARTED,)
@@ -133,7 +135,9 @@ class Agent:
         failures = 0
         while not stop.is_set():
             try:
-                self.work(wait_s=wait_s)
+                if not self.work(wait_s=wait_s):
+                    # A hub that hands out what this node has dealt with already is not asked without a break.
+                    stop.wait(_BREAK_S)
                 failures = 0
             except TamperDetectedError:
                 raise
@@ -142,23 +146,30 @@ class Agent:
                 stop.wait(_BACKOFF_S[min(failures, len(_BACKOFF_S) - 1)])
                 failures += 1
 
-    def work(self, *, wait_s: float = 0.0) -> None:
+    def work(self, *, wait_s: float = 0.0) -> bool:
         """Go on with what is open, then ask for one lease and bring it as far as it goes.
+
+        Returns false where the lease is one that this node knows already.
 
         Raises:
             SandboxError: something did not work out now; everything may be called again.
         """
         self._follower.require_sound()
-        self.resume()
-        lease = self._poll(wait_s)
-        if lease is not None and self._journal.take(lease):
+        failed = self.resume()
+        # A job that is stuck keeps no other from its turn, and is looked at again soon.
+        lease = self._poll(wait_s if failed is None else min(wait_s, _BREAK_S))
+        is_new = lease is None or self._journal.take(lease)
+        if lease is not None and is_new:
             self.advance(lease.job)
+        if failed is not None:
+            raise failed
+        return is_new
 
-    def resume(self) -> None:
-        """Follow the log, and bring all open jobs as far as they go.
+    def resume(self) -> SandboxError | None:
+        """Follow the log, and bring all open jobs as far as they go; return the first failure of a job, or nothing.
 
         Raises:
-            SandboxError: the first that did not work out; the others went on all the same.
+            SandboxError: the log cannot be followed.
         """
         self._follower.follow()
         self._post()
@@ -167,10 +178,11 @@ class Agent:
         for row in self._journal.jobs(is_open=True):
             try:
                 self.advance(row.job)
+            except TamperDetectedError:
+                raise
             except SandboxError as error:
                 failed = failed or error
-        if failed is not None:
-            raise failed
+        return failed
 
     def advance(self, job: str) -> JobStep:
         """Bring one job as far as it goes now; return where it is.
@@ -200,9 +212,11 @@ class Agent:
         for statement in self._journal.outbox():
             try:
                 (answer,) = self._hub.report_incident([statement])
-            except (ConflictError, RefusedError) as error:
+            except SandboxError as error:
+                # What the unit stopped is stopped here all the same; the log is told when it can be.
                 _LOG.warning("a freeze was not recorded: %s", error.code)
-                self._journal.posted(statement, None)
+                if error.code in _UNFITTING:
+                    self._journal.posted(statement, None)
             else:
                 self._journal.posted(statement, answer.index)
 
@@ -212,6 +226,8 @@ class Agent:
         lease = parse_lease(row.lease)
         try:
             found = self._verifier.verify(lease)
+        except PastLeaseError:
+            self._journal.move(row, JobStep.LOST, cause="past-lease")
         except UntrueLeaseError as error:
             self._reports.add(error.code, error.message, job=row.job)
             self._journal.move(row, JobStep.LOST, cause="untrue-lease")
@@ -238,6 +254,10 @@ class Agent:
         used = self._gate.book.consumption([found.agreement.id])[found.agreement.id].jobs
         return [started, self._maker.reserved(found.job, self._charge(found, used + 1))]
 
+    def _charged(self, found: VerifiedJob) -> Charge:
+        """Charge a job whose reservation is in the log, once however often; return what is left."""
+        return self._charge(found, self._gate.book.charge(found.job, found.agreement.id))
+
     def _charge(self, found: VerifiedJob, used: int) -> Charge:
         return Charge(budget=found.agreement.id, remaining=max(found.agreement.limits.jobs - used, 0))
 
@@ -254,44 +274,50 @@ class Agent:
         found = self._describe(row, *_RUNNING)
         if found is None:
             return True
-        used = self._gate.book.charge(found.job, found.agreement.id)
-        charge = self._charge(found, used)
         question = self._gate.book.find(row.job)
+        if question is not None and question.state is QuestionState.RUNNING:
+            # A database that failed in the middle left it so; nobody computes it now.
+            return self._gate.end_dead() > 0
         if question is not None and question.state is QuestionState.RELEASED:
-            return self._release(row, found, charge, is_checked=True)
+            return self._release(row, found, is_checked=True)
         if question is not None and question.state is QuestionState.HELD:
             return self._hold(row)
         stop = self._verifier.find_stop(found)
+        if stop is None and not self._follower.is_fresh:
+            # It started long ago, and nobody says that what it relies on still holds; a new lease will.
+            stop = Interruption.NODE_STOPPED
         if stop is not None:
-            return self._interrupt(row, stop)
-        return self._answer(row, found, charge)
+            return self._interrupt(row, found, stop)
+        # What killed its node several times is given up; the first run needs no count.
+        if question is not None and self._journal.count_run(row) >= _MAX_RERUNS:
+            return self._fail(row, found, FailureReason.OUT_OF_RESOURCES, is_retryable=False)
+        return self._answer(row, found)
 
-    def _answer(self, row: JobRow, found: VerifiedJob, charge: Charge) -> bool:
-        if self._journal.count_run(row) >= _MAX_RUNS:
-            return self._fail(row, charge, FailureReason.OUT_OF_RESOURCES, is_retryable=False)
+    def _answer(self, row: JobRow, found: VerifiedJob) -> bool:
         with Watcher(found, self._verifier, self._follower, self._hub) as watcher:
             answer = found.gate.answer_charged(row.job, found.asking, on_progress=watcher.tell, cancel=watcher.cancel)
         if isinstance(answer, Refused):
             # Between the decision and the run, something changed that the gate knows and the log does not.
             notice = explanation_json(answer.explanation.reasons or [_refusal(answer)])
-            return self._fail(row, charge, FailureReason.PROTOCOL_ERROR, is_retryable=False, notice=notice)
+            return self._fail(row, found, FailureReason.PROTOCOL_ERROR, is_retryable=False, notice=notice)
         if isinstance(answer, Failed):
             if answer.problem.code is ErrorCode.RUN_CANCELLED:
-                return self._after_cancel(row, watcher)
+                return self._after_cancel(row, found, watcher)
             reason, is_retryable = _FAILURES.get(answer.problem.code, (FailureReason.ENGINE_ERROR, False))
-            return self._fail(row, charge, reason, is_retryable=is_retryable)
+            return self._fail(row, found, reason, is_retryable=is_retryable)
         # What was answered is read from the book, as after a crash: there is one way on, not two.
         return True
 
-    def _after_cancel(self, row: JobRow, watcher: Watcher) -> bool:
+    def _after_cancel(self, row: JobRow, found: VerifiedJob, watcher: Watcher) -> bool:
         if watcher.interruption is not None:
-            return self._interrupt(row, watcher.interruption)
+            return self._interrupt(row, found, watcher.interruption)
         # The log went on without this node, or contradicts itself: the next look at it says what becomes of the job.
         self._follower.require_sound()
         return True
 
-    def _release(self, row: JobRow, found: VerifiedJob, charge: Charge, *, is_checked: bool) -> bool:
+    def _release(self, row: JobRow, found: VerifiedJob, *, is_checked: bool) -> bool:
         """Seal what the gate released, and make the statements without which it does not leave."""
+        charge = self._charged(found)
         kept = self._gate.book.output(self._gate.book.get(row.job).output or "")
         result = seal_result(kept, job=row.job, agreement=found.agreement.id, recipient=found.submitted.result_key)
         made = []
@@ -322,19 +348,21 @@ class Agent:
     def _fail(
         self,
         row: JobRow,
-        charge: Charge,
+        found: VerifiedJob,
         reason: FailureReason,
         *,
         is_retryable: bool,
         notice: JsonValue = None,
     ) -> bool:
+        charge = self._charged(found)
         made = [self._maker.failed(row.job, attempt=row.attempt, reason=reason, is_retryable=is_retryable)]
         if not is_retryable:
             made.append(self._maker.committed(row.job, charge))
         self._journal.prepare(row, JobStep.FAILING, made, notice=notice, cause=reason.value)
         return True
 
-    def _interrupt(self, row: JobRow, reason: Interruption) -> bool:
+    def _interrupt(self, row: JobRow, found: VerifiedJob, reason: Interruption) -> bool:
+        self._charged(found)
         made = self._maker.interrupted(row.job, attempt=row.attempt, reason=reason)
         self._journal.prepare(row, JobStep.INTERRUPTING, [made], cause=reason.value)
         return True
@@ -355,17 +383,17 @@ class Agent:
         if stop is None:
             return self._record(row, JobStep.RELEASED)
         if self._verifier.state(row.job) is JobState.STARTED:
-            return self._interrupt(row, stop)
+            return self._interrupt(row, found, stop)
         return False
 
     def _upload(self, row: JobRow) -> bool:
-        """Upload a result whose release is in the log; while the unit's veto stands it stays here."""
+        """Upload a result whose release is in the log; what was stopped since, or before and hidden, stays here."""
         found = self._describe(row, JobState.RELEASED, JobState.DELIVERED)
         if found is None or row.sealed is None:
             return False
         if self._released(row) != digest_bytes(row.sealed):
             raise TamperDetectedError(ErrorCode.STORE_DAMAGED, "the sealed result is not what the log says")
-        if self._verifier.is_vetoed(found):
+        if self._verifier.find_stop(found) is not None:
             return False
         self._hub.put_result(row.job, row.sealed)
         self._journal.move(row, JobStep.DONE)
@@ -389,20 +417,17 @@ class Agent:
         payload = said.statement.payload
         self._take_checks(found, payload.id)
         state = self._gate.book.get(row.job).state
-        charge = self._charge(found, self._gate.book.charge(row.job, found.agreement.id))
         if state is QuestionState.RELEASED:
-            return self._release(row, found, charge, is_checked=False)
+            return self._release(row, found, is_checked=False)
         if state is QuestionState.REJECTED:
             gone = self._maker.destroyed(row.job, output=payload.id, candidate=str(payload.body["candidate"]))
-            self._journal.prepare(row, JobStep.REJECTING, [gone, self._maker.committed(row.job, charge)])
+            self._journal.prepare(row, JobStep.REJECTING, [gone, self._maker.committed(row.job, self._charged(found))])
             return True
         return False
 
     def _take_checks(self, found: VerifiedJob, output: str) -> None:
         """Tell the queue what people said, and carry out what follows, also where a process died in between."""
         queue = self._gate.held
-        if self._verifier.is_vetoed(found):
-            return
         for person, verdict in self._checks(found.job, queue.find(output)):
             # Who has said so already says nothing new, who asked for the result nothing at all; and some may not leave
             # whoever lets them.
@@ -414,7 +439,7 @@ class Agent:
         state = queue.find(output).state
         if state is HeldState.REJECTED and self._gate.book.get(found.job).state is QuestionState.HELD:
             self._gate.book.end(found.job, QuestionState.REJECTED)
-        if state is HeldState.APPROVED:
+        if state is HeldState.APPROVED and self._verifier.find_stop(found) is None:
             try:
                 found.gate.release_held(output)
             except (RefusedError, ConflictError) as error:
@@ -456,7 +481,7 @@ class Agent:
             return self._verifier.describe(parse_lease(row.lease), *states)
         except UntrueLeaseError:
             if row.step is not JobStep.RELEASED:
-                self._journal.move(row, JobStep.LOST, cause=str(self._verifier.state(row.job)))
+                self._lose(row)
             return None
 
     def _record(self, row: JobRow, step: JobStep, *, before: Callable[[JobRow], None] | None = None) -> bool:
@@ -467,10 +492,16 @@ class Agent:
             entries = self._recorder.record(row.job, made)
         except UnfittingError as error:
             _LOG.warning("job lost: %s", error.message)
-            self._journal.move(row, JobStep.LOST, cause=str(self._verifier.state(row.job)))
+            self._lose(row)
             return True
         self._journal.recorded(row, step, entries)
         return True
+
+    def _lose(self, row: JobRow) -> None:
+        """Let go of a job that the log has elsewhere now; what is set aside for it there is charged here too."""
+        if self._verifier.is_charged(row.job):
+            self._gate.book.charge(row.job, row.agreement)
+        self._journal.move(row, JobStep.LOST, cause=str(self._verifier.state(row.job)))
 
     def _put_notice(self, row: JobRow) -> None:
         """Tell the partner why, before the log says that it is so: who sees the state sees the reasons.

@@ -43,6 +43,7 @@ from yingbi.canonical import canonical_bytes, digest_json, parse_canonical
 from yingbi.clock import Clock
 from yingbi.errors import (
     ErrorCode,
+    InvalidRequestError,
     SandboxError,
     TamperDetectedError,
     UnavailableError,
@@ -145,6 +146,11 @@ class Follower:
     def trouble(self) -> SandboxError | None:
         """Return why the newest checkpoint that was offered was refused, or nothing."""
         return self._trouble
+
+    @property
+    def is_fresh(self) -> bool:
+        """Tell whether a quorum of witnesses vouched for the head lately."""
+        return self._clock.now().timestamp() - self._head.cosigned_at <= self._max_age_s
 
     def follow(self) -> FollowedHead:
         """Read the newest checkpoint and what is new under it.
@@ -483,17 +489,16 @@ def _changed_keys(keys: tuple[NoteVerifier, ...], entry: Entry) -> tuple[NoteVer
     if entry.type is not EntryType.LOG_KEY_CHANGED:
         return keys
     body = entry.statement.payload.body
-    old, new = NoteVerifier.parse(body["old_vkey"]), NoteVerifier.parse(body["new_vkey"])
-    is_ours = old in keys and new.name == old.name and {old.kind, new.kind} == {SignatureType.ED25519}
-    pair = (VerifyKey(old.key), VerifyKey(new.key))
-    signers = {signature.keyid for signature in entry.statement.signatures}
-    if not is_ours or not {key.thumbprint for key in pair} <= signers:
-        return keys
-    with suppress(VerificationError):
-        verify_signatures(entry.statement, pair)
-        if body["phase"] == "begin":
-            return (*keys, new) if new not in keys else keys
-        return tuple(key for key in keys if key != old) if new in keys else keys
+    # SECURITY: whoever gets an entry recorded must not stop those who follow; what is no change changes nothing.
+    with suppress(InvalidRequestError, VerificationError):
+        old, new = NoteVerifier.parse(body["old_vkey"]), NoteVerifier.parse(body["new_vkey"])
+        pair = (VerifyKey(old.key), VerifyKey(new.key))
+        signers = set(verify_signatures(entry.statement, pair))
+        is_ours = old in keys and new.name == old.name and {old.kind, new.kind} == {SignatureType.ED25519}
+        if is_ours and signers == {key.thumbprint for key in pair}:
+            if body["phase"] == "begin":
+                return (*keys, new) if new not in keys else keys
+            return tuple(key for key in keys if key != old) if new in keys else keys
     return keys
 
 

@@ -128,6 +128,10 @@ class Gate:
         """Return the book of questions."""
         return self._book
 
+    def end_dead(self) -> int:
+        """End questions that nobody computes any more; return how many."""
+        return self._book.end_dead(self._running.is_alive, self._held.holds)
+
     def under(self, judge: Judge) -> "Gate":
         """Return this gate with another judge: for a job, which brings its own agreement."""
         return Gate(
@@ -170,9 +174,9 @@ class Gate:
     def answer_charged(
         self, job: str, asking: Asking, *, on_progress: OnProgress | None = None, cancel: Cancel | None = None
     ) -> Answer:
-        """Take a job that is charged already to its end, under its own id (side effects: book, history, held queue).
+        """Take a job whose charge is in the log to its end, under its own id (side effects: book, history, held queue).
 
-        What was interrupted goes on: the limits that it was within are not asked again, and nothing is charged again.
+        What was interrupted goes on: the limits that it was within are not asked again, and nothing is charged twice.
 
         Raises:
             ConflictError: it is being computed, or has come to an end that stands.
@@ -183,7 +187,7 @@ class Gate:
             return Refused(question=job, explanation=found)
         question = _new_question(asking, found.admitted, name=job)
         with self._running.mark(job):
-            self._book.begin(question)
+            self._book.begin(question, self._charges(found.admitted))
             return self._run(question, found, catalogue, on_progress, cancel)
 
     def approve_held(self, output: str, person: str, *, suppress_reviewed: bool = False) -> Released | HeldOutput:

@@ -136,27 +136,27 @@ class QuestionBook:
     def charge(self, job: str, agreement: str) -> int:
         """Charge a job to its agreement, once however often; return how many jobs that agreement has used.
 
-        For jobs whose reservation is in the log: it is charged here whatever else happened meanwhile.
+        For jobs whose reservation is in the log: they are charged here whatever else happened meanwhile.
         """
         now = self._clock.now()
         with writing(self._database) as connection:
-            mine = select(CHARGE.c.question).where(CHARGE.c.question == job, CHARGE.c.agreement == agreement)
-            if connection.execute(mine).first() is None:
-                charge = {"question": job, "agreement": agreement, "day": _day(now), "rounds": 0}
-                connection.execute(insert(CHARGE).values(**charge))
+            _charge_once(connection, job, agreement, now)
             return _consumption(connection, agreement, now).jobs
 
-    def begin(self, question: NewQuestion) -> None:
-        """Record that a charged job is being computed, for the first time or again.
+    def begin(self, question: NewQuestion, agreements: Iterable[str]) -> None:
+        """Record that a job is being computed, for the first time or again, and charge it once, in one transaction.
 
         Raises:
             ConflictError: it is being computed already, or has come to an end that stands.
         """
+        now = self._clock.now()
         with writing(self._database) as connection:
+            for agreement in agreements:
+                _charge_once(connection, question.id, agreement, now)
             if connection.execute(select(QUESTION.c.id).where(QUESTION.c.id == question.id)).first() is not None:
                 self._move(connection, question.id, QuestionState.RUNNING)
                 return
-            state = {"state": QuestionState.RUNNING.value, "received_at": format_time(self._clock.now())}
+            state = {"state": QuestionState.RUNNING.value, "received_at": format_time(now)}
             connection.execute(insert(QUESTION).values(**_row(question), **state))
 
     def end(self, question: str, state: QuestionState, *, code: str | None = None) -> None:
@@ -273,6 +273,13 @@ def _question(row: RowMapping) -> AskedQuestion:
     values["operations"] = tuple(json.loads(values["operations"]))
     values["asked"] = None if values["asked"] is None else json.loads(values["asked"])
     return AskedQuestion(**values)
+
+
+def _charge_once(connection: Connection, job: str, agreement: str, at: datetime) -> None:
+    mine = select(CHARGE.c.question).where(CHARGE.c.question == job, CHARGE.c.agreement == agreement)
+    if connection.execute(mine).first() is None:
+        charge = {"question": job, "agreement": agreement, "day": _day(at), "rounds": 0}
+        connection.execute(insert(CHARGE).values(**charge))
 
 
 def _consumption(connection: Connection, agreement: str, at: datetime) -> Consumption:

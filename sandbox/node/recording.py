@@ -7,6 +7,7 @@ receipts bring that checkpoint along, so that it costs one more request (the bun
 
 from collections.abc import Sequence
 
+from ledger.entry import parse_entry
 from ledger.proof import verify_inclusion
 from ledger.tree import hash_leaf
 from sandbox.node.following import Follower
@@ -86,11 +87,13 @@ class Recorder:
             self._follower.require_sound()
 
     def _find(self, statement: Statement, answer: Recorded) -> int:
-        entry, data = self._follower.entry(answer.index), self._follower.entry_bytes(answer.index)
-        if entry is None or data is None or entry.statement.envelope != statement.envelope:
+        data = self._follower.entry_bytes(answer.index)
+        if data is None or parse_entry(data).statement.envelope != statement.envelope:
             raise VerificationError(
                 ErrorCode.PROOF_UNVERIFIED, "the hub's receipt is for another entry than the statement that was sent"
             )
+        if self._follower.entry(answer.index) is None:
+            raise UnfittingError(ErrorCode.TRANSITION_REFUSED, "the log has the statement, and it has no effect")
         proof, head = answer.receipt.proof, self._follower.head
         if proof.index != answer.index:
             raise VerificationError(ErrorCode.PROOF_UNVERIFIED, "the hub's receipt is for another index")

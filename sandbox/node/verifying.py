@@ -38,12 +38,13 @@ from yingbi.canonical import JsonValue
 from yingbi.clock import Clock, format_time
 from yingbi.commitment import verify_opening
 from yingbi.errors import ErrorCode, RefusedError, SandboxError, VerificationError
+from yingbi.events import EntryType
 from yingbi.events.fields import RunningJobs
 from yingbi.events.jobs import Interruption, JobGate, JobSubmitted, RefusalReason
 from yingbi.ids import dataset_id
 from yingbi.sealing import seal
 
-__all__ = ["JobVerifier", "UnfitJobError", "UntrueLeaseError", "VerifiedJob"]
+__all__ = ["JobVerifier", "PastLeaseError", "UnfitJobError", "UntrueLeaseError", "VerifiedJob"]
 
 _STOPPED: Final = frozenset({ParticipantState.SUSPENDED, ParticipantState.OFFBOARDED})
 
@@ -56,6 +57,10 @@ class UntrueLeaseError(VerificationError):
 
     def __reduce__(self) -> tuple[object, ...]:
         return type(self), (self.message,)
+
+
+class PastLeaseError(UntrueLeaseError):
+    """A lease that was true: its time is over, or the job went on meanwhile. Nobody lied."""
 
 
 class UnfitJobError(RefusedError):
@@ -148,7 +153,7 @@ class JobVerifier:
 
     def find_stop(self, found: VerifiedJob) -> Interruption | None:
         """Return why a job that has started must stop now, by the unit's veto or the followed log, or nothing."""
-        if self._vetoes.find(found.targets) is not None:
+        if self.is_vetoed(found):
             return Interruption.FROZEN
         with self._follower.lock:
             standing = self._follower.standing
@@ -166,7 +171,7 @@ class JobVerifier:
         return None
 
     def is_vetoed(self, found: VerifiedJob) -> bool:
-        """Tell whether the unit has stopped a job at this node."""
+        """Tell whether the unit has stopped a job at this node; waits for nobody."""
         return self._vetoes.find(found.targets) is not None
 
     def state(self, job: str) -> JobState | None:
@@ -174,6 +179,13 @@ class JobVerifier:
         with self._follower.lock:
             found = self._follower.standing.jobs.get(job)
             return None if found is None else found.state
+
+    def is_charged(self, job: str) -> bool:
+        """Tell whether by the followed log this node has set something aside for a job, and not given it back."""
+        with self._follower.lock:
+            found = self._follower.standing.jobs.get(job)
+            charged = (EntryType.BUDGET_RESERVED, EntryType.BUDGET_COMMITTED)
+            return found is not None and found.node == self._node and found.charge in charged
 
     # --- the lease and the log ---------------------------------------------------------------------------------------
 
@@ -188,10 +200,12 @@ class JobVerifier:
             verify_opening(job.submitted.plan, lease.plan)
         except VerificationError:
             raise UntrueLeaseError("the plan is not the one that the partner committed to") from None
-        if job.node != self._node or job.life.attempt != lease.attempt or job.state not in states:
+        if job.node != self._node or job.life.attempt < lease.attempt:
             raise UntrueLeaseError("the log does not lease this attempt of the job to this node")
+        if job.life.attempt > lease.attempt or job.state not in states:
+            raise PastLeaseError("the job went on without this lease")
         if job.state is JobState.LEASED and (job.life.leased_until or "") <= self._now():
-            raise UntrueLeaseError("the lease is over")
+            raise PastLeaseError("the lease is over")
         return job
 
     def _describe(self, lease: Lease, job: JobStanding) -> VerifiedJob:

@@ -2,7 +2,7 @@
 
 import logging
 import threading
-import time
+from collections.abc import Callable
 from types import TracebackType
 from typing import Final, Self
 
@@ -21,8 +21,9 @@ _FOLLOW_S: Final = 1.0
 
 
 class Watcher:
-    """Watches one computation from a thread of its own; sets `cancel` where it must stop, and says why.
+    """Watches one computation from two threads of its own; sets `cancel` where it must stop, and says why.
 
+    One looks for the unit's veto, and waits for nobody: a hub that hangs does not delay it. The other follows the log.
     `interruption` stays empty where the log itself has moved the job on, or contradicts itself.
     """
 
@@ -36,43 +37,55 @@ class Watcher:
         self._percent: int | None = None
         self._told: int | None = None
         self._is_over = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="yingbi-watcher", daemon=True)
+        looks = ((self._look_for_veto, _LOOK_S), (self._follow, _FOLLOW_S))
+        self._threads = [
+            threading.Thread(target=self._watch, args=look, name="yingbi-watcher", daemon=True) for look in looks
+        ]
 
     def __enter__(self) -> Self:
-        self._thread.start()
+        for thread in self._threads:
+            thread.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._is_over.set()
-        self._thread.join()
+        for thread in self._threads:
+            thread.join(_FOLLOW_S)  # one that waits for a hub that hangs ends with its request
 
     def tell(self, percent: int) -> None:
         """Take down how far the computation is; it does not wait for the hub."""
         self._percent = percent
 
-    def _run(self) -> None:
-        followed = time.monotonic()
-        while not self._is_over.wait(_LOOK_S) and not self.cancel.is_set():
+    def _watch(self, look: Callable[[], None], every_s: float) -> None:
+        while not self._is_over.wait(every_s) and not self.cancel.is_set():
             try:
-                if time.monotonic() - followed >= _FOLLOW_S:
-                    followed = time.monotonic()
-                    self._follow()
-                self._look()
+                look()
             except TamperDetectedError:
                 self.cancel.set()
             except SandboxError as error:
                 # A hub that cannot be reached stops no computation: nothing leaves without it.
                 _LOG.info("while computing: %s", error.code)
+            except Exception as error:
+                # SECURITY: nobody computes unwatched.
+                _LOG.error("the watch failed with %s", type(error).__name__)
+                self.cancel.set()
+
+    def _look_for_veto(self) -> None:
+        if self._verifier.is_vetoed(self._found):
+            self._stop(Interruption.FROZEN)
 
     def _follow(self) -> None:
         self._follower.follow()
+        self._stop(self._verifier.find_stop(self._found))
+        if self._verifier.state(self._found.job) is not JobState.STARTED:
+            self.cancel.set()
         if self._percent != self._told:
             self._told = self._percent
             self._hub.put_progress(self._found.job, self._percent or 0)
 
-    def _look(self) -> None:
-        self.interruption = self._verifier.find_stop(self._found)
-        if self.interruption is not None or self._verifier.state(self._found.job) is not JobState.STARTED:
+    def _stop(self, reason: Interruption | None) -> None:
+        if reason is not None:
+            self.interruption = reason
             self.cancel.set()

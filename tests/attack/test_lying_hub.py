@@ -228,7 +228,7 @@ def test_a_lease_whose_time_is_over_is_not_taken(scene: Scene) -> None:
     scene.hub.say("job.submitted", new_id("job"), scene.entries(job)[0].payload.body, PARTNER)
     scene.work()
     nothing_happened(scene, job)
-    assert reported(scene) == ["the lease is over"]
+    assert (scene.row(job).step, scene.row(job).cause) == (JobStep.LOST, "past-lease")
 
 
 def test_a_job_of_another_node_does_not_run_here(scene: Scene) -> None:
@@ -373,6 +373,26 @@ def test_a_node_whose_journal_says_that_it_started_does_not_run_what_the_log_doe
     scene.work()
     nothing_happened(scene, job)
     assert scene.row(job).step is JobStep.LOST
+
+
+def test_a_start_that_is_recorded_after_a_freeze_is_no_start(scene: Scene) -> None:
+    """The hub holds the node's statement back until the partner is frozen, and then records it all the same."""
+    job = scene.ask()
+    record = scene.hub.record
+
+    def late(statements: Sequence[Statement], **options: Any) -> list[int]:
+        if statements[0].type != "job.started":
+            return record(statements, **options)
+        body = {"target": PARTNER, "reason": "incident", "drill": False, "note": None}
+        scene.hub.say("access.frozen", new_id("freeze"), body, "person:sec")
+        return record(statements, is_judged=False)
+
+    scene.hub.record = late  # type: ignore[method-assign]
+    scene.work()
+    assert scene.row(job).step is JobStep.LOST
+    assert scene.hub.uploads == []
+    assert "output.released" not in scene.hub.told(job)
+    assert scene.charged() == scene.hub.standing.jobs.charged(scene.terms.id)
 
 
 def test_a_receipt_under_another_logs_checkpoint_is_none(scene: Scene) -> None:

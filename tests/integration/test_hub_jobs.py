@@ -1,7 +1,9 @@
 """The life of a job through the hub, with a node that is played by its key: first the entry, then the word."""
 
+import base64
 import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -10,19 +12,23 @@ from typing import Any
 import httpx
 import pytest
 
-from policies.model import Approvals, JobApproval, OutputApproval
+from api.home import load_hub
+from api.rules import ApprovalRule
+from api.submissions import opening_json
+from policies.model import Approvals, JobApproval, OutputApproval, terms_digest
 from sandbox.query.sql import parse_sql
 from tests.lib.attack_world import firms_dataset
 from tests.lib.hubs import NODE, HubWorld, lab_terms, new_hub, open_world
 from tests.lib.nodes import PURPOSE
-from yingbi.canonical import digest_bytes
+from yingbi.canonical import digest_bytes, digest_json
 from yingbi.clock import FixedClock, format_time
 from yingbi.commitment import commit
 from yingbi.events.fields import Duty
+from yingbi.events.jobs import ApprovalRoute
 from yingbi.ids import dataset_id, new_id
 from yingbi.plan.codec import plan_to_json
 from yingbi.sealing import ResultKey
-from yingbi.statement import Statement
+from yingbi.statement import Statement, add_signature
 
 TERMS = lab_terms()
 SUM = "select street, sum(tax) from lab.firms group by street"
@@ -59,8 +65,6 @@ def job(world: HubWorld, sql: str = SUM, **changes: Any) -> tuple[Statement, dic
         "expires_at": later(world, days=1),
     }
     statement = world.state("job.submitted", body | changes, issuer="person:analyst", on_behalf_of="partner:bank-a")
-    from api.submissions import opening_json
-
     return statement, {"statements": [json.loads(statement.envelope)], "openings": [opening_json(plan)]}
 
 
@@ -80,14 +84,14 @@ def steps(world: HubWorld, *statements: Statement) -> httpx.Response:
 
 def started(world: HubWorld, name: str, attempt: int = 1) -> tuple[Statement, Statement]:
     """Return what a node says when it begins."""
-    head = world.hub.log_reader.published().checkpoint
+    _, size, root = world.client.request("GET", "/checkpoint", headers={}).text.split("\n")[:3]
     body = {
         "attempt": attempt,
         "datasets": [{"dataset": FIRMS, "version": 1}],
-        "terms": world.hub.standing.agreements.get(TERMS.id).terms,  # type: ignore[union-attr]
+        "terms": terms_digest(TERMS),
         "software": "sha256:" + "4" * 64,
-        "log_size": head.size,
-        "log_root": "sha256:" + head.root.hex(),
+        "log_size": int(size),
+        "log_root": "sha256:" + base64.b64decode(root).hex(),
     }
     charge = {"job": name, "measure": "jobs", "amount": "1", "remaining": "9"}
     return (
@@ -279,14 +283,62 @@ def test_a_job_that_people_look_at_waits_for_them(world: HubWorld) -> None:
     }
     own = world.state("job.approved", body, issuer="person:analyst", name=name, on_behalf_of="partner:bank-a")
     assert world.post(f"/v1/jobs/{name}/approvals", own, by="person:analyst").status_code in (202, 403)
-    reviewers = {Duty.UNIT_CDO.value: "person:cdo", Duty.BUREAU_APPROVER.value: "person:approver"}
     world.employ("person:reviewer", Duty.BUREAU_REVIEWER)
-    reviewers[Duty.BUREAU_REVIEWER.value] = "person:reviewer"
-    signers = [reviewers[duty] for duty in needed]
-    approval = world.state("job.approved", body, issuer=signers[0], signers=signers, name=name)
-    answer = world.post(f"/v1/jobs/{name}/approvals", approval, by=signers[0])
-    assert answer.status_code == 201, answer.text
+    assert needed == [Duty.BUREAU_REVIEWER.value]
+    approval = world.state("job.approved", body, issuer="person:cdo", name=name)
+    answer = world.post(f"/v1/jobs/{name}/approvals", approval, by="person:cdo")
+    assert (answer.status_code, answer.json()["missing"]) == (202, needed), "a reviewer has to sign it as well"
+    where = f"{answer.headers['location']}/signatures"
+    for person, status in (("person:approver", 403), ("person:reviewer", 201)):
+        added = add_signature(approval, world.key(person))
+        (row,) = [one for one in added.signatures if one.keyid == world.key(person).public.thumbprint]
+        rows = [{"keyid": row.keyid, "sig": base64.b64encode(row.sig).decode()}]
+        answer = world.ask("POST", where, by=person, body={"signatures": rows})
+        assert answer.status_code == status, answer.text
     assert poll(world).json()["job"] == name
+
+
+RULES_OF_BUREAU = (
+    ApprovalRule(name="declared.other", route=ApprovalRoute.DECLARED, purposes=("other",)),
+    ApprovalRule(name="provisional.research", route=ApprovalRoute.PROVISIONAL, purposes=("research",), hours=2),
+)
+
+
+def test_the_bureaus_rules_say_how_a_job_is_approved_without_people(tmp_path: Path, clock: FixedClock) -> None:
+    home = new_hub(tmp_path / "hub", clock, rules=RULES_OF_BUREAU)
+    assert load_hub(home.folder).settings == home.settings
+    with open_world(home, clock) as world:
+        world.settle(firms_dataset(), TERMS)
+        submit(world)
+        approved = next(iter(world.hub.standing.jobs.items()))
+        body = world.hub.recorder.read(approved.entries[1]).statement.payload.body
+        assert (body["route"], body["rule"]) == ("provisional", "provisional.research")
+        assert body["expires_at"] == later(world, hours=2)
+        clock.at += timedelta(hours=3)
+        assert poll(world).status_code == 204, "its time is over"
+        world.hub.upkeep.run_once()
+        assert state(world, approved.id) == "cancelled"
+
+
+def test_a_job_on_declaration_needs_its_declaration(tmp_path: Path, clock: FixedClock) -> None:
+    rule = ApprovalRule(name="declared.research", route=ApprovalRoute.DECLARED, purposes=(PURPOSE,))
+    with open_world(new_hub(tmp_path / "hub", clock, rules=(rule,)), clock) as world:
+        world.settle(firms_dataset(), TERMS)
+        without = submit(world)
+        assert (without.status_code, without.json()["reasons"][0]["allowed"]) == (403, ["declaration"])
+        statement, body = job(world)
+        declaration = {"declares": "the use is as stated, and papers are kept for five years"}
+        refs = {"declaration": digest_json(declaration)}
+        said = world.state(
+            "job.submitted", statement.payload.body, issuer="person:analyst", on_behalf_of="partner:bank-a", refs=refs
+        )
+        body |= {"statements": [json.loads(said.envelope)], "documents": [declaration]}
+        headers = {"Idempotency-Key": "declared"}
+        answer = world.ask("POST", "/v1/jobs", by="person:analyst", body=body, headers=headers)
+        assert (answer.status_code, answer.json()["state"]) == (202, "approved")
+        kept = f"/v1/documents/{refs['declaration']}"
+        assert world.ask("GET", kept, by="person:approver").json() == declaration
+        assert world.ask("GET", kept, by="person:cdo").status_code == 404
 
 
 def test_a_lease_that_ran_out_is_given_again(world: HubWorld, clock: FixedClock) -> None:
@@ -350,8 +402,6 @@ def test_what_is_called_off_or_stopped_is_told_to_its_node(world: HubWorld) -> N
 
 
 def test_who_waits_is_told_at_once(world: HubWorld) -> None:
-    from concurrent.futures import ThreadPoolExecutor
-
     with ThreadPoolExecutor(3) as pool:
         waiting = pool.submit(poll, world, 20)
         name = submit(world).json()["job"]
@@ -368,8 +418,6 @@ def test_who_waits_is_told_at_once(world: HubWorld) -> None:
 
 
 def test_fifty_partners_at_once_lose_nothing(world: HubWorld) -> None:
-    from concurrent.futures import ThreadPoolExecutor
-
     with ThreadPoolExecutor(25) as pool:
         answers = list(pool.map(lambda _: submit(world), range(50)))
     names = {answer.json()["job"] for answer in answers}
@@ -379,8 +427,6 @@ def test_fifty_partners_at_once_lose_nothing(world: HubWorld) -> None:
 
 
 def test_limits_hold_however_many_ask_at_once(world: HubWorld) -> None:
-    from concurrent.futures import ThreadPoolExecutor
-
     few = replace(TERMS, id="agr-lab-2026-03", limits=replace(TERMS.limits, jobs=3, jobs_per_day=3))
     world.agree(few)
     with ThreadPoolExecutor(12) as pool:

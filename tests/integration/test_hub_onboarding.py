@@ -155,6 +155,30 @@ def test_terms_that_contradict_the_catalogue_are_refused(world: HubWorld) -> Non
     assert (answer.status_code, answer.json()["code"]) == (422, "agreement-invalid")
 
 
+def test_terms_that_were_refused_are_not_remembered(world: HubWorld) -> None:
+    world.settle(firms_dataset(), TERMS)
+    terms = replace(TERMS, id="agr-lab-2026-04")
+    stranger = world.propose(terms, by="person:analyst")
+    body = {**json.loads(stranger.payload_bytes)["body"], "purpose": "other"}
+    untrue = world.state("agreement.proposed", body, issuer="person:registrar", name=terms.id)
+    assert world.post("/v1/agreements", untrue, by="person:registrar", documents=[to_json(terms)]).status_code == 403
+    answer = world.post("/v1/agreements", world.propose(terms), by="person:registrar")
+    assert (answer.status_code, answer.json()["code"]) == (404, "terms-not-found")
+
+
+def test_an_organisation_that_is_not_admitted_reads_no_terms(world: HubWorld) -> None:
+    world.settle(firms_dataset(), TERMS)
+    world.recorded("/v1/keys", world.registration("unit:new"), by="person:registrar")
+    assert world.ask("GET", f"/v1/agreements/{TERMS.id}", by="unit:new").status_code == 404
+    world.recorded(
+        "/v1/participants",
+        world.application("unit:new", "source-unit"),
+        world.admission("unit:new", "source-unit"),
+        by="unit:new",
+    )
+    assert world.ask("GET", f"/v1/agreements/{TERMS.id}", by="unit:new").status_code == 200
+
+
 def test_a_data_set_that_is_not_what_its_document_says_is_refused(world: HubWorld) -> None:
     world.staff()
     dataset = firms_dataset()

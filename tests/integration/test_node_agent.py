@@ -4,7 +4,6 @@ What the process computes runs in workers of their own, as at a node; where it d
 line of Python that runs in it first.
 """
 
-import json
 import os
 import shutil
 import signal
@@ -20,9 +19,11 @@ import pytest
 from ledger.checkpoint import format_checkpoint
 from ledger.note import sign_note
 from policies.jobs import JobState
-from sandbox.node.agent_home import AgentConfig, save_agent
+from sandbox.node.agent_home import AgentConfig, load_agent, save_agent
 from sandbox.node.journal import JobStep
+from tests.lib import command_line
 from tests.lib.agents import Scene, prepare_scene
+from tests.lib.command_line import Done
 from tests.lib.fake_hub import NODE, ORIGIN, serving
 from tests.lib.nodes import PARTNER
 from tests.lib.realm import BUREAU
@@ -53,11 +54,11 @@ def scene(published: Path, tmp_path: Path) -> Iterator[Scene]:
         yield scene
 
 
-def started(scene: Scene, *words: str, fault: str = "") -> "subprocess.Popen[bytes]":
-    """Start `yingbi node …` on the scene's node; `fault` runs in the process first."""
+def started(scene: Scene, fault: str = "") -> "subprocess.Popen[bytes]":
+    """Start `yingbi node run`; `fault` runs in the process first."""
     code = f"{fault}\nfrom yingbi.cli import main\nmain()\n"
     return subprocess.Popen(
-        [sys.executable, "-c", code, "node", *words, "--node", str(scene.folder / "node")],
+        [sys.executable, "-c", code, "node", "run", "--node", str(scene.folder / "node")],
         cwd=ROOT,
         env={**os.environ, "PYTHONPATH": str(ROOT), "YINGBI_LANG": "en", "OPENBLAS_NUM_THREADS": "1"},
         stdout=subprocess.PIPE,
@@ -65,17 +66,15 @@ def started(scene: Scene, *words: str, fault: str = "") -> "subprocess.Popen[byt
     )
 
 
-def said(scene: Scene, *words: str) -> tuple[int, bytes]:
-    process = started(scene, *words)
-    out, err = process.communicate(timeout=60)
-    assert b"Traceback" not in err, err.decode()
-    return process.returncode, out
+def said(scene: Scene, *words: str) -> Done:
+    """Run another command of the node, in this process."""
+    return command_line.run("node", *words, "--node", scene.folder / "node", env={"YINGBI_LANG": "en"})
 
 
 @contextmanager
 def running(scene: Scene, fault: str = "") -> Iterator["subprocess.Popen[bytes]"]:
     """Have an agent at work; it is ended if it still runs."""
-    process = started(scene, "run", fault=fault)
+    process = started(scene, fault)
     try:
         yield process
     finally:
@@ -95,20 +94,16 @@ def test_an_agent_works_until_it_is_told_to_stop(scene: Scene) -> None:
         wait_until(lambda: scene.hub.uploads == jobs and scene.row(jobs[1]).step is JobStep.DONE, seconds=60)
         agent.send_signal(signal.SIGTERM)
         assert agent.wait(30) == 0
-    code, out = said(scene, "status", "--json")
-    found = json.loads(out)
-    assert (code, found["halted"], [row["step"] for row in found["jobs"]]) == (0, False, ["done", "done"])
+    found = said(scene, "status", "--json").ok().json
+    assert (found["halted"], [row["step"] for row in found["jobs"]]) == (False, ["done", "done"])
     assert [scene.hub.result(job)["result"]["kind"] for job in jobs] == ["table", "table"]
 
 
 # Where the process is killed: module, class, method, on which call, and whether before or after it has done its work.
 PLACES = {
-    "after it took the lease": ("sandbox.node.journal", "Journal", "take", 1, "after"),
     "after the start was recorded": ("sandbox.node.hub_client", "HubClient", "record", 1, "after"),
-    "before it computes": ("sandbox.engine_duckdb.engine", "DuckdbEngine", "run", 1, "before"),
     "after it computed": ("sandbox.engine_duckdb.engine", "DuckdbEngine", "run", 1, "after"),
     "after history remembers": ("sandbox.disclosure.history.history", "History", "record", 1, "after"),
-    "after the result is kept": ("sandbox.node.questions", "QuestionBook", "release", 1, "after"),
     "after the release was recorded": ("sandbox.node.hub_client", "HubClient", "record", 2, "after"),
     "after the upload": ("sandbox.node.hub_client", "HubClient", "put_result", 1, "after"),
 }
@@ -159,13 +154,12 @@ def test_a_hold_by_command_stops_a_running_computation_and_outlives_restarts(sce
     with running(scene, SLOW):
         job = scene.ask()
         wait_until(lambda: state_of(scene, job) is JobState.STARTED, seconds=60)
-        code, out = said(scene, "hold", "--json")
-        assert (code, [row["kind"] for row in json.loads(out)]) == (0, ["hold"])
+        assert [row["kind"] for row in said(scene, "hold", "--json").ok().json] == ["hold"]
         wait_until(lambda: state_of(scene, job) is JobState.INTERRUPTED, seconds=60)
     scene.hub.give(job, attempt=2)
     with running(scene):
         wait_until(lambda: state_of(scene, job) is JobState.REFUSED, seconds=60)
-    assert said(scene, "hold", "--lift", "--json") == (0, b"[]\n")
+    assert said(scene, "hold", "--lift", "--json").ok().json == []
     assert scene.hub.uploads == []
 
 
@@ -181,7 +175,7 @@ def test_a_freeze_in_the_log_stops_a_running_computation(scene: Scene) -> None:
 def test_a_veto_with_an_officers_key_reaches_the_log(scene: Scene) -> None:
     save_signing_key(scene.hub.key("person:cdo"), scene.folder / "cdo.pem")
     officer = ["--person", "person:cdo", "--key", str(scene.folder / "cdo.pem")]
-    assert said(scene, "withdraw", *officer, "--json")[0] == 0
+    said(scene, "withdraw", *officer).ok()
     with running(scene):
         wait_until(lambda: NODE in scene.hub.standing.frozen, seconds=60)
 
@@ -197,24 +191,39 @@ def test_a_fork_ends_the_agent_with_an_exit_code_and_evidence(scene: Scene) -> N
         scene.hub.read = lambda path: forked if path == "checkpoint" else read(path)  # type: ignore[method-assign]
         second = scene.ask("select size, count(*) from lab.firms group by size")
         assert agent.wait(60) == 1
-    code, out = said(scene, "status", "--json")
-    found = json.loads(out)
-    assert (code, found["halted"], found["reports"][0]["code"]) == (1, True, "log-forked")
+    halted = said(scene, "status", "--json")
+    found = halted.json
+    assert (halted.code, found["halted"], found["reports"][0]["code"]) == (1, True, "log-forked")
+    assert said(scene, "status").code == 1
     assert (scene.folder / "node" / found["reports"][0]["evidence"]).is_file()
     assert "job.started" not in scene.hub.told(second)
     scene.hub.read = read  # type: ignore[method-assign]
-    assert started(scene, "run").wait(60) == 1, "until a person has resolved it"
-    assert said(scene, "trust", "--resolve", "--json")[0] == 0
-    assert said(scene, "status", "--json")[0] == 0
+    with running(scene) as agent:
+        assert agent.wait(60) == 1, "until a person has resolved it"
+    said(scene, "trust", "--resolve").ok()
+    said(scene, "status").ok()
 
 
 def test_a_node_is_told_by_command_whom_to_believe(scene: Scene) -> None:
     file = scene.folder / "trust.json"
     file.write_bytes(scene.hub.trust)
-    code, out = said(scene, "trust", str(file), "--hub", "https://hub.example", "--bureau", BUREAU, "--json")
-    assert (code, json.loads(out)["origin"]) == (0, ORIGIN)
-    assert said(scene, "trust", "--max-age", "60", "--json")[0] == 0
-    assert said(scene, "trust", str(file))[0] == 64
+    hub = ("--hub", "https://hub.example", "--bureau", BUREAU)
+    assert said(scene, "trust", str(file), *hub, "--json").ok().json["origin"] == ORIGIN
+    said(scene, "trust", "--max-age", "60").ok()
+    with scene.home() as home:
+        assert (load_agent(home).max_age_s, load_agent(home).hub) == (60, "https://hub.example")
+    assert said(scene, "trust", str(file)).code == 64
     file.write_text("{}")
-    assert said(scene, "trust", str(file), "--hub", "https://hub.example", "--bureau", BUREAU)[0] == 78
-    assert said(scene, "status")[0] == 0
+    assert said(scene, "trust", str(file), *hub).code == 78
+    with scene.home() as home:
+        assert load_agent(home).max_age_s == 60, "nothing was changed"
+
+
+def test_a_veto_by_command_names_its_target(scene: Scene) -> None:
+    job = scene.ask()
+    said(scene, "veto", job).ok()
+    said(scene, "veto", PARTNER).ok()
+    said(scene, "veto", PARTNER, "--lift").ok()
+    assert said(scene, "veto", PARTNER, "--lift").code == 66
+    assert said(scene, "veto", job, "--person", "person:cdo").code == 64
+    assert [row["target"] for row in said(scene, "status", "--json").ok().json["stopped"]] == [job]

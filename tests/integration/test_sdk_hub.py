@@ -1,20 +1,26 @@
 """The SDK against the true hub: onboarding, a question to its verified result, a refusal; the node is its key alone."""
 
 import json
+import socket
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+import uvicorn
 
+from api.main import create_app
 from tests.lib.attack_world import firms_dataset
 from tests.lib.hubs import ADDRESS, BUREAU, NODE, HubWorld, fixed_key, lab_terms, new_hub, open_world
 from tests.lib.nodes import PURPOSE
 from tests.lib.sdk_hub import Pieces, make_table
+from tests.lib.waiting import wait_until
 from yingbi.canonical import canonical_bytes, digest_bytes, digest_json
-from yingbi.client import SUPPRESSED, Client, JobRefusedError, Patience, Settings, open_client
+from yingbi.client import SUPPRESSED, Client, JobRefusedError, JobStatus, Patience, Settings, open_client
 from yingbi.client.kept import keep, verify_kept
 from yingbi.client.statements import (
     Draft,
@@ -65,19 +71,25 @@ def connect(world: HubWorld, party: str, *, on_behalf_of: str | None = None, **c
         answer = world.client.request(request.method, path, content=request.content, headers=request.headers)
         return httpx.Response(answer.status_code, headers=answer.headers, stream=Pieces([answer.content]))
 
-    settings = Settings(
-        url=ADDRESS,
-        party=party,
-        key=world.key(party),
-        on_behalf_of=on_behalf_of,
-        trust=trust_of(world),
-        agreement=TERMS.id,
-        purpose=PURPOSE,
-        clock=world.clock,
-        patience=Patience(first_pause_s=0.01),
-        **changes,
-    )
+    settings = settings_of(world, party=party, key=world.key(party), on_behalf_of=on_behalf_of, **changes)
     return open_client(settings, httpx.MockTransport(send))
+
+
+def settings_of(world: HubWorld, **changes: Any) -> Settings:
+    """Return what the analyst's client is made of."""
+    usual: dict[str, Any] = {
+        "url": ADDRESS,
+        "party": ANALYST,
+        "on_behalf_of": BANK,
+        "key": world.key(ANALYST),
+        "result_key": ResultKey.generate(),
+        "trust": trust_of(world),
+        "agreement": TERMS.id,
+        "purpose": PURPOSE,
+        "clock": world.clock,
+        "patience": Patience(first_pause_s=0.01),
+    }
+    return Settings(**{**usual, **changes})
 
 
 def play_node(world: HubWorld) -> str:
@@ -147,6 +159,54 @@ def test_an_analyst_asks_and_gets_a_verified_result(world: HubWorld, tmp_path: P
         keep(tmp_path / "kept", receipts, client.run(client.hub.evidence.keys_of(receipts)))
     verdicts = {report.verdict for _, report in verify_kept(tmp_path / "kept", trust_of(world), now=world.clock.now())}
     assert verdicts == {Verdict.LOG_SIGNED_ONLY}
+
+
+class Forwarding(httpx.HTTPTransport):
+    """Sends what is meant for the hub to where it listens in this test."""
+
+    def __init__(self, port: int) -> None:
+        super().__init__()
+        self._port = port
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        request.url = request.url.copy_with(scheme="http", host="127.0.0.1", port=self._port)
+        return super().handle_request(request)
+
+
+@contextmanager
+def served(world: HubWorld) -> Iterator[int]:
+    """Serve the hub's application on a socket; yield its port."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        server = uvicorn.Server(uvicorn.Config(create_app(world.hub), log_level="critical", lifespan="off", ws="none"))
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
+        thread.start()
+        try:
+            wait_until(lambda: server.started)
+            yield listening.getsockname()[1]
+        finally:
+            server.should_exit = True
+            thread.join(10)
+
+
+def test_a_job_is_followed_by_events_while_a_node_works(world: HubWorld) -> None:
+    told: list[tuple[str, bool]] = []
+    with served(world) as port, open_client(settings_of(world), Forwarding(port)) as client:
+        job = client.dataset("lab/firms").value_counts("street").submit()
+
+        def tell(status: JobStatus) -> None:
+            if not told:
+                worker.start()
+            told.append((status.state, status.has_result))
+
+        worker = threading.Thread(target=play_node, args=[world])
+        client.run(job._watch(30, tell))
+        worker.join(10)
+        assert job.result()["count"].tolist() == [120, SUPPRESSED]
+    states = list(dict.fromkeys(state for state, _ in told))
+    assert states[0] == "approved"
+    assert states[-1] == "released"
+    assert told[-1] == ("released", True)
+    assert len(told) >= 3, "changes were told as they came"
 
 
 def test_every_kind_of_question_is_admitted_or_refused_with_its_reasons(world: HubWorld) -> None:

@@ -8,7 +8,7 @@ import json
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -24,6 +24,7 @@ from ledger.note import TextSigner
 from ledger.publish import read_published
 from ledger.receipt import format_receipt
 from ledger.store_sql import SqlStore
+from policies.jobs import JobState
 from policies.model import Agreement, terms_digest, to_json
 from policies.parse import parse_agreement
 from policies.sign import activated_payload
@@ -56,6 +57,7 @@ ADDRESS = "https://hub.example"
 ORIGIN = "log.example/fake-hub"
 NODE, OWNER = "node:futian-lab", "unit:futian-bureau"
 LEASE_S = 300
+AGAIN_S = 1.0
 _DOCUMENTS = "documents.json"
 
 Answer = tuple[int, bytes]
@@ -90,6 +92,7 @@ class FakeHub(Realm):
         self.is_down = False
         self.places: dict[str, int] = {}
         self._nonces: set[str] = set()
+        self._handed: dict[str, tuple[float, dict[str, Any]]] = {}
         self._lock = threading.RLock()
         self._wake = threading.Condition(self._lock)
         self._pinned = _PinnedClock(clock.now())
@@ -353,7 +356,7 @@ class FakeHub(Realm):
                 return 200, canonical_bytes(self.documents[digest])
             case "POST", ["nodes", _, "poll"]:
                 return self.poll(float(json.loads(body)["wait_s"]))
-            case "POST", ["nodes", _, "steps"] | ["incidents"]:
+            case "POST", ["nodes", _, "steps"] | ["incidents"] | ["datasets"]:
                 statements = [parse_statement(canonical_bytes(one)) for one in json.loads(body)["statements"]]
                 return self.receipts(self.record(statements))
             case "PUT", ["jobs", job, "result"]:
@@ -367,12 +370,24 @@ class FakeHub(Realm):
         raise NotFoundError(ErrorCode.USAGE, "no such route")
 
     def poll(self, wait_s: float) -> Answer:
-        """Hand out the next lease."""
+        """Hand out the next lease, and one that nobody came back with again."""
         end = time.monotonic() + wait_s
         with self._wake:
-            while not self.leases and time.monotonic() < end:
-                self._wake.wait(end - time.monotonic())
-            return (200, json.dumps(self.leases.pop(0)).encode()) if self.leases else (204, b"")
+            while (lease := self._next_lease()) is None and time.monotonic() < end:
+                self._wake.wait(min(end - time.monotonic(), AGAIN_S))
+            return (204, b"") if lease is None else (200, json.dumps(lease).encode())
+
+    def _next_lease(self) -> dict[str, Any] | None:
+        now = time.monotonic()
+        waiting = [one for at, one in self._handed.values() if now - at > AGAIN_S and self._is_leased(one)]
+        lease = self.leases.pop(0) if self.leases else next(iter(waiting), None)
+        if lease is not None:
+            self._handed[lease["job"]] = (now, lease)
+        return lease
+
+    def _is_leased(self, lease: dict[str, Any]) -> bool:
+        found = self.standing.jobs.get(lease["job"])
+        return found is not None and found.state is JobState.LEASED and found.life.attempt == lease["attempt"]
 
     def receipts(self, indices: Sequence[int]) -> Answer:
         """Answer what was recorded, with receipts."""
@@ -422,8 +437,9 @@ def serving(hub: FakeHub) -> Iterator[None]:
             self.send_response(status)
             if status != 204:
                 self.send_header("content-length", str(len(content)))
-            self.end_headers()
-            self.wfile.write(content)
+            with suppress(ConnectionError):  # who asked may have been killed
+                self.end_headers()
+                self.wfile.write(content)
 
         do_GET = do_POST = do_PUT = _answer  # noqa: N815 the server's names
 

@@ -89,11 +89,12 @@ class AsgiClient:
 
 @dataclass
 class HubWorld:
-    """An open hub, everybody's keys, and how they ask it."""
+    """An open hub, everybody's keys, and how they ask it (`client`, at `address`)."""
 
     hub: Hub
     clock: Clock
-    client: "AsgiClient"
+    client: Any
+    address: str = ADDRESS
     keys: dict[str, SigningKey] = field(default_factory=dict)
 
     def key(self, party: str) -> SigningKey:
@@ -174,8 +175,9 @@ class HubWorld:
         content = body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
         fields = {"content-type": "application/json"} if content and not isinstance(body, bytes) else {}
         fields |= headers or {}
-        sign_request(method, ADDRESS + path, fields, content, key=self.key(by), clock=self.clock)
-        return self.client.request(method, path, content=content, headers=fields)
+        sign_request(method, self.address + path, fields, content, key=self.key(by), clock=self.clock)
+        answer: httpx.Response = self.client.request(method, path, content=content, headers=fields)
+        return answer
 
     def post(self, path: str, *statements: Statement, by: str, **more: Any) -> httpx.Response:
         """Submit statements."""

@@ -14,18 +14,16 @@ from sandbox.node.follower_store import FollowerStore
 from sandbox.node.hub_client import HubClient
 from sandbox.node.journal import Journal
 from sandbox.node.questions import QuestionBook
-from sandbox.node.reports import Reports
 
 __all__ = ["CALLS", "Killed", "killing"]
 
 CALLS: Final = (
-    (FollowerStore, ("extend", "set_violations", "add_document")),
+    (FollowerStore, ("extend",)),
     (HeldQueue, ("hold", "approve", "reject", "released")),
     (History, ("record",)),
     (HubClient, ("poll", "record", "put_result", "put_notice")),
     (Journal, ("take", "prepare", "recorded", "move", "count_run")),
-    (QuestionBook, ("charge", "begin", "release", "end", "end_dead")),
-    (Reports, ("add",)),
+    (QuestionBook, ("charge", "begin", "release", "end")),
 )
 """Everything that writes, at the node or at the hub."""
 

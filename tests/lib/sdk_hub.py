@@ -134,6 +134,13 @@ class Pieces(httpx.SyncByteStream, httpx.AsyncByteStream):
 
     def __init__(self, pieces: Iterable[bytes]) -> None:
         self._pieces = pieces
+        self.is_closed = False
+
+    def close(self) -> None:
+        self.is_closed = True
+
+    async def aclose(self) -> None:
+        self.is_closed = True
 
     def __iter__(self) -> Iterator[bytes]:
         yield from self._pieces
@@ -225,9 +232,12 @@ class SdkHub:
     def receipt(self, index: int) -> str:
         return self.log.receipt(index, cosign=[(self.witness, NOW_S)]).decode()
 
-    def trust(self, *, roots: bool = True, quorum: bool = True) -> bytes:
+    def trust(self, *, roots: bool = True, quorum: bool = True, named: str = "") -> bytes:
+        """Return a trust file, which may name the key of a party besides the root."""
         root = Signer(self.root._key)
-        return self.log.trust(witnesses=[self.witness] if quorum else [], roots=[root] if roots else [])
+        others = [Signer(fixed_key(named)._key, named)] if named else []
+        witnesses = [self.witness] if quorum else []
+        return self.log.trust(witnesses=witnesses, roots=[root] if roots else [], named=others)
 
     # --- requests
 
@@ -440,7 +450,7 @@ class SdkHub:
             if job.state == "released":
                 self.release(job)
 
-    def release(self, job: Job, *, signer: SigningKey | None = None, name: str = "") -> None:
+    def release(self, job: Job, *, issuer: str = NODE, signer: SigningKey | None = None, name: str = "") -> None:
         result = self.answer(job.plan)
         opening = commit(digest_json(result))
         salt = base64.urlsafe_b64encode(opening.salt).rstrip(b"=").decode()
@@ -457,7 +467,7 @@ class SdkHub:
             "rules": "sha256:" + "2" * 64,
             "budget": None,
         }
-        job.entries.append(self.record("output.released", body, issuer=NODE, keys=(signer or fixed_key(NODE),)))
+        job.entries.append(self.record("output.released", body, issuer=issuer, keys=(signer or fixed_key(issuer),)))
         job.state = "released"
 
 

@@ -1,7 +1,7 @@
 """The agent on the way of a job: released, refused, held, rejected, failed, stopped, tried again."""
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
@@ -11,13 +11,15 @@ import pytest
 from policies.jobs import JobState
 from policies.model import Agreement, Approvals, JobApproval, OutputApproval, terms_digest
 from sandbox.disclosure.held import HeldQueue
+from sandbox.node.agent import Agent
 from sandbox.node.agent_home import OpenAgent
 from sandbox.node.journal import JobStep
 from sandbox.node.questions import QuestionBook
 from sandbox.node.veto import VetoKind
 from tests.lib.agents import AGREEMENT, BY_STREET, LONELY, FailingCage, PausingCage, Scene
+from tests.lib.attack_world import firms_dataset
 from tests.lib.fake_hub import NODE, OWNER
-from tests.lib.nodes import PARTNER
+from tests.lib.nodes import PARTNER, publish_table
 from tests.lib.waiting import wait_until
 from yingbi.canonical import digest_json
 from yingbi.clock import FixedClock
@@ -26,6 +28,7 @@ from yingbi.errors import ErrorCode, RefusedError, SandboxError, UnavailableErro
 from yingbi.events.fields import Duty
 from yingbi.ids import dataset_id, new_id
 from yingbi.key_files import decode_base64url
+from yingbi.statement import Statement
 
 RELEASED = ["job.started", "budget.reserved", "output.checked", "output.released", "budget.committed"]
 LEASED = ["job.submitted", "job.approved", "job.leased"]
@@ -203,6 +206,51 @@ def test_a_checked_output_leaves_after_two_people_said_so_in_the_log(scene: Scen
     assert scene.charged("agr-lab-2026-02") == 1
 
 
+def test_what_people_let_out_stays_while_its_agreement_is_suspended(scene: Scene) -> None:
+    terms = checked(scene)
+    job = scene.hub.ask(BY_STREET, terms)
+    scene.work()
+    for person in ("person:checker", "person:cdo"):
+        check(scene, job, person)
+    body = {"terms": terms_digest(terms), "note": None}
+    stopped = {**body, "reason": "incident", "running_jobs": "stop", "until": None}
+    scene.hub.say("agreement.suspended", terms.id, stopped, "person:approver")
+    scene.work()
+    assert scene.row(job).step is JobStep.HELD
+    scene.hub.say("agreement.resumed", terms.id, body, "person:approver", "person:sec")
+    scene.work()
+    assert scene.hub.uploads == [job]
+
+
+def test_a_job_that_is_stuck_keeps_no_other_from_its_turn(scene: Scene) -> None:
+    first = scene.ask()
+    upload = scene.hub.upload
+    scene.hub.upload = lambda job, body: (503, b"") if job == first else upload(job, body)  # type: ignore[method-assign]
+    with scene.agent() as opened:
+        with pytest.raises(UnavailableError):
+            opened.agent.work()
+        second = scene.ask("select size, count(*) from lab.firms group by size")
+        with pytest.raises(UnavailableError):
+            opened.agent.work()
+        assert scene.hub.uploads == [second]
+        scene.hub.upload = upload  # type: ignore[method-assign]
+        opened.agent.work()
+    assert scene.hub.uploads == [second, first]
+
+
+def test_a_version_that_is_published_later_is_told_to_the_log(scene: Scene) -> None:
+    with scene.home() as home:
+        publish_table(home, firms_dataset(), scene.folder / "firms.parquet")
+    scene.work(2)
+    found = scene.hub.standing.datasets.get(dataset_id("lab/firms"))
+    assert found is not None
+    assert sorted(found.versions) == [1, 2, 3]
+    scene.hub.say("dataset.graded", found.id, scene.hub.grades(version=3), "person:cdo", on_behalf_of=OWNER)
+    job = scene.ask(version=3)
+    scene.work()
+    assert scene.hub.uploads == [job]
+
+
 def test_a_check_of_another_candidate_or_by_the_node_lets_nothing_out(scene: Scene) -> None:
     job = scene.hub.ask(BY_STREET, checked(scene))
     scene.work()
@@ -320,6 +368,55 @@ def test_a_cancelled_job_is_let_go(scene: Scene) -> None:
     assert scene.row(job).step is JobStep.LOST
 
 
+def test_a_job_that_is_cancelled_right_after_its_start_is_charged_as_the_log_says(scene: Scene) -> None:
+    job = scene.ask()
+    record = scene.hub.record
+
+    def cancel(statements: Sequence[Statement], **options: object) -> list[int]:
+        indices = record(statements, **options)  # type: ignore[arg-type]
+        if statements[0].type == "job.started":
+            scene.hub.say("job.cancelled", job, {"reason": "request", "note": None}, PARTNER)
+        return indices
+
+    scene.hub.record = cancel  # type: ignore[method-assign]
+    scene.work()
+    assert scene.row(job).step is JobStep.LOST
+    assert scene.charged() == scene.hub.standing.jobs.charged(AGREEMENT) == 1
+
+
+def test_a_disk_that_is_full_in_the_middle_loses_nothing(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    job = scene.ask()
+    release = QuestionBook.release
+    failures = [UnavailableError(ErrorCode.NODE_UNAVAILABLE, "the node's database failed")]
+
+    def full(self: QuestionBook, *arguments: str, **options: object) -> str:
+        if failures:
+            raise failures.pop()
+        return release(self, *arguments, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(QuestionBook, "release", full)
+    with scene.agent() as opened:
+        with pytest.raises(UnavailableError):
+            opened.agent.work()
+        opened.agent.work()
+    assert scene.hub.uploads == [job]
+    assert scene.charged() == 1
+
+
+def test_a_job_that_started_long_ago_is_not_run_on_an_old_head(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    job = scene.ask()
+    with monkeypatch.context() as patch:
+        patch.setattr(Agent, "_compute", lambda self, row: False)
+        scene.work()
+    assert scene.row(job).step is JobStep.STARTED
+    scene.clock.at += timedelta(hours=1)  # type: ignore[attr-defined]
+    scene.work()
+    assert scene.entries(job)[-1].payload.body["reason"] == "node-stopped"
+    scene.hub.give(job, attempt=2)
+    scene.work()
+    assert scene.hub.uploads == [job]
+
+
 def test_what_was_interrupted_goes_on_at_the_next_lease(scene: Scene) -> None:
     job = scene.ask()
     with computing(scene) as (_, _, thread):
@@ -367,6 +464,20 @@ def test_a_hold_stops_what_runs_although_the_hub_is_gone(scene: Scene) -> None:
     scene.work()
     assert scene.hub.told(job)[-1] == "job.interrupted"
     assert scene.row(job).cause == "frozen"
+
+
+def test_a_hub_that_hangs_delays_no_veto(scene: Scene) -> None:
+    job = scene.ask()
+    is_over = threading.Event()
+    with computing(scene) as (opened, _, _):
+        read = scene.hub.read
+        scene.hub.read = lambda path: read(path) if is_over.wait(20) else b""  # type: ignore[method-assign]
+        asked = len(scene.hub.asked)
+        wait_until(lambda: len(scene.hub.asked) > asked)
+        opened.vetoes.set(VetoKind.HOLD)
+        wait_until(lambda: scene.row(job).step is JobStep.INTERRUPTING, seconds=8)
+        is_over.set()
+    assert scene.hub.told(job)[-1] == "job.interrupted"
 
 
 def _work(opened: OpenAgent, failures: list[SandboxError]) -> None:

@@ -346,8 +346,10 @@ def test_the_logs_key_changes_by_its_own_entries_only(scene: Scene) -> None:
         }
         hub.record([sign(payload, signers)])
 
+    junk = {"phase": "begin", "old_vkey": "a+00000000+AAAA", "new_vkey": "b+00000000+AAAA"}
     with scene.agent() as opened:
         change("begin", new.key)
+        hub.say("log.key_changed", new_id("log"), junk, "person:approver")
         opened.follower.follow()
         text_ = parse_note(hub.read("checkpoint")).text
         read = hub.read

@@ -16,7 +16,7 @@ from sandbox.disclosure.held import HeldQueue, HeldState
 from sandbox.disclosure.released import ReleasedTable
 from sandbox.node.gate import Failed, Gate, HeldBack, Refused, Released, reject_held
 from sandbox.node.home import NodeHome
-from sandbox.node.judging import Asking
+from sandbox.node.judging import Asking, Judge
 from sandbox.node.questions import QuestionBook, QuestionState
 from sandbox.node.wiring import open_gate
 from tests.lib.attack_world import firms_dataset, new_world
@@ -281,3 +281,31 @@ def test_questions_whose_process_died_fail_when_a_gate_opens(home: NodeHome) -> 
         pass
     row = book(home).get(answer.question)
     assert (row.state, row.code) == (QuestionState.FAILED, "interrupted")
+
+
+def test_a_charged_job_runs_under_its_own_id_whatever_limit_is_reached(home: NodeHome) -> None:
+    terms = agreement()
+    few = compile_agreement(replace(terms.agreement, limits=replace(terms.agreement.limits, jobs=1, jobs_per_day=1)))
+    book(home).charge("job-own", few.id)
+    with gate_of(home, few) as gate:
+        answer = gate.answer_charged("job-own", asking(SUM))
+        assert isinstance(answer, Released)
+        assert (answer.question, book(home).consumption([few.id])[few.id].jobs) == ("job-own", 1)
+        with pytest.raises(ConflictError):
+            gate.answer_charged("job-own", asking(SUM))
+        assert isinstance(gate.answer(asking(f"{SUM} limit 1")), Refused)
+
+
+def test_a_charged_job_that_is_not_permitted_is_refused_and_leaves_no_question(home: NodeHome) -> None:
+    with gate_of(home) as gate:
+        answer = gate.answer_charged("job-own", asking(SUM))
+    assert isinstance(answer, Refused)
+    assert book(home).list_questions() == []
+
+
+def test_a_gate_under_another_judge_shares_everything_else(home: NodeHome) -> None:
+    judge = Judge(place="node:futian-lab", agreements=[agreement()], clock=home.clock)
+    with gate_of(home) as gate:
+        assert isinstance(gate.answer(asking(SUM)), Refused)
+        assert isinstance(gate.under(judge).answer(asking(SUM)), Released)
+        assert gate.book.list_questions()[-1].state is QuestionState.RELEASED

@@ -142,3 +142,27 @@ def test_what_is_not_there(book: QuestionBook) -> None:
     for ask in (book.get, book.output):
         with pytest.raises(NotFoundError):
             ask("job-none")
+
+
+def test_a_job_is_charged_once_however_often_it_is_said(book: QuestionBook) -> None:
+    job = new()
+    assert [book.charge(job.id, "agr-a") for _ in range(3)] == [1, 1, 1]
+    book.begin(job, ["agr-a"])
+    book.end(job.id, QuestionState.FAILED, code="interrupted")
+    book.begin(job, ["agr-a", "agr-b"])
+    assert [found.jobs for found in book.consumption(["agr-a", "agr-b"]).values()] == [1, 1]
+
+
+def test_a_job_goes_on_after_a_failure_and_after_no_other_end(book: QuestionBook) -> None:
+    job = new()
+    book.begin(job, ["agr-a"])
+    with pytest.raises(ConflictError):
+        book.begin(job, ["agr-a"])
+    for end in (QuestionState.FAILED, QuestionState.CANCELLED):
+        book.end(job.id, end, code="x")
+        book.begin(job, ["agr-a"])
+        assert (book.get(job.id).state, book.get(job.id).code, book.get(job.id).ended_at) == ("running", None, None)
+    book.release(job.id, digest=DIGEST, content=b"{}")
+    with pytest.raises(ConflictError):
+        book.begin(job, ["agr-a"])
+    assert book.find("job-unknown") is None

@@ -1,5 +1,6 @@
 """A hub that lies about a result: whatever it changes, nothing is returned."""
 
+import json
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -8,6 +9,7 @@ import httpx
 import pytest
 
 from tests.lib.sdk_hub import NODE, Job, SdkHub, fixed_key, make_table
+from yingbi.canonical import canonical_bytes
 from yingbi.client import Client
 from yingbi.client import Job as ClientJob
 from yingbi.errors import ConflictError, ErrorCode, InvalidRequestError, SandboxError, VerificationError
@@ -41,12 +43,43 @@ def by_another_party(hub: SdkHub, job: Job) -> None:
     hub.release(job, signer=fixed_key("bureau:futian"))
 
 
+def by_no_node(hub: SdkHub, job: Job) -> None:
+    """Have it released by a party that is registered, signs for itself, and is no node."""
+    job.entries.pop()
+    hub.release(job, issuer="bureau:futian")
+
+
 def by_the_hub_as_a_node(hub: SdkHub, job: Job) -> None:
     """Register a node's key without a root."""
     key = fixed_key("node:made-up")
     hub.register("node:made-up", signers=(key, fixed_key("bureau:futian")))
     job.entries.pop()
     hub.release(job, signer=key)
+
+
+def by_a_key_out_of_the_log(hub: SdkHub, job: Job) -> None:
+    """Show a registration that a root has signed, and that was never recorded."""
+    node, key = "node:never-recorded", fixed_key("node:never-recorded")
+    job.entries.pop()
+    length, place = len(hub.log.entries), hub.key_entries[1]
+    hub.register(node)
+    unrecorded = json.loads(hub.log.entries[length])
+    del hub.log.entries[length:], hub.key_entries[-1]
+    there = hub.log.entries[place]
+    shown = canonical_bytes({**unrecorded, "seq": place})
+    tile, listed = hub.tile, hub.listed
+
+    def changed_tile(path: str) -> httpx.Response:
+        hub.log.entries[place] = shown
+        answer = tile(path)
+        hub.log.entries[place] = there
+        return answer
+
+    def changed_listing(index: int) -> dict[str, Any]:
+        return {**listed(index), "statement": unrecorded["statement"]} if index == place else listed(index)
+
+    hub.tile, hub.listed = changed_tile, changed_listing  # type: ignore[method-assign]
+    hub.release(job, issuer=node, signer=key)
 
 
 def of_another_job(hub: SdkHub, job: Job) -> None:
@@ -95,7 +128,9 @@ LIES = [
     forge,
     by_stranger,
     by_another_party,
+    by_no_node,
     by_the_hub_as_a_node,
+    by_a_key_out_of_the_log,
     of_another_job,
     not_recorded,
     not_submitted,
@@ -114,6 +149,18 @@ def test_nothing_is_returned_that_the_log_does_not_say(lie: Callable[[SdkHub, Jo
         lie(hub, there)
         with pytest.raises(VerificationError):
             job.result()
+
+
+@pytest.mark.parametrize("lie", [forge, altered], ids=lambda lie: lie.__name__)
+def test_other_bytes_are_told_from_a_key_that_does_not_fit(lie: Callable[[SdkHub, Job], None]) -> None:
+    hub = SdkHub()
+    with hub.connect() as client:
+        job, there = released(hub, client)
+        lie(hub, there)
+        with pytest.raises(VerificationError) as error:
+            job.result()
+    assert error.value.code is ErrorCode.PROOF_UNVERIFIED
+    assert error.value.hint is not None
 
 
 def test_an_answer_to_another_question_is_refused_by_who_asked() -> None:
@@ -163,6 +210,16 @@ def test_a_trust_file_without_roots_names_no_node() -> None:
             job.result()
 
 
+def test_a_named_key_registers_nobody() -> None:
+    hub = SdkHub()
+    with hub.connect(trust=load_trust(hub.trust(named="bureau:futian"))) as client:
+        job, there = released(hub, client)
+        assert job.result() is not None
+        by_the_hub_as_a_node(hub, there)
+        with pytest.raises(VerificationError, match="roots"):
+            job.result()
+
+
 def test_a_log_alone_is_enough_only_for_those_who_say_so() -> None:
     hub = SdkHub()
     with hub.connect(trust=load_trust(hub.trust(quorum=False))) as client:
@@ -179,6 +236,19 @@ def test_a_node_whose_key_was_revoked_before_releases_nothing() -> None:
         job, _ = released(hub, client)
         with pytest.raises(VerificationError, match="roots"):
             job.result()
+
+
+def test_a_key_that_ends_between_two_results_is_noticed() -> None:
+    hub = SdkHub()
+    with hub.connect() as client:
+        first, _ = released(hub, client)
+        assert first.result() is not None
+        body = {"keyid": fixed_key(NODE).public.thumbprint, "reason": "compromised"}
+        hub.key_entries.append(hub.record("key.revoked", body, issuer="bureau:futian", keys=(hub.root,)))
+        second, _ = released(hub, client)
+        with pytest.raises(VerificationError, match="roots"):
+            second.result()
+        assert first.result() is not None, "it was good then"
 
 
 def test_a_node_whose_key_was_rotated_releases() -> None:

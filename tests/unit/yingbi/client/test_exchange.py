@@ -9,10 +9,11 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.lib.sdk_hub import NODE, PARTNER, Pieces, SdkHub, fixed_key, problem
+from tests.lib.sdk_hub import MARKET, NODE, PARTNER, Pieces, SdkHub, fixed_key, problem
 from yingbi.client import JobRefusedError, Patience
 from yingbi.client.exchange import Question, route
 from yingbi.client.problems import error_of, plain
+from yingbi.client.statements import duty_granted
 from yingbi.client.wire import Reply
 from yingbi.errors import (
     AuthenticationError,
@@ -25,6 +26,7 @@ from yingbi.errors import (
     UnavailableError,
     VerificationError,
 )
+from yingbi.events.fields import Duty
 
 Fault = Callable[[httpx.Request], httpx.Response | None]
 
@@ -101,7 +103,7 @@ def test_patience_ends_and_nothing_secret_is_said() -> None:
     hub = SdkHub(faults=[lost(httpx.ProxyError)] * 9)
     with hub.connect() as client, pytest.raises(UnavailableError) as error:
         client.catalog.search()
-    assert len(hub.seen) == 5
+    assert len(hub.seen) == Patience().attempts
     assert "cannot be reached" in error.value.message
     assert "password" not in f"{error.value} {error.value.hint} {error.value.detail} {error.value.__cause__}"
 
@@ -163,6 +165,10 @@ def test_a_refused_job_says_why_and_where_that_is_recorded() -> None:
     assert decision.grants == (grant,)
     assert "enough would be: operation aggregate.mean, dataset tax/annual_filings, column tax_paid" in str(decision)
     assert refused.value.reasons == tuple(reasons)
+    assert str(refused.value).startswith(
+        f"the purpose is not granted, and recorded as `{refused.value.job}`: not for this"
+    )
+    assert "enough would be: operation aggregate.mean" in str(refused.value.hint)
     assert refused.value.job is not None
     assert refused.value.receipt is not None
     assert refused.value.receipt.startswith("c2sp.org/tlog-proof@v1")
@@ -188,7 +194,7 @@ def test_answers_of_another_form_are_refused(lie: Fault, expected: str) -> None:
 
 
 def test_no_more_bytes_are_taken_than_a_step_allows_for() -> None:
-    hub = SdkHub(faults=[lambda _: httpx.Response(200, stream=Pieces(b"x" * 1000 for _ in range(10**9)))])
+    hub = SdkHub(faults=[lambda _: httpx.Response(200, stream=Pieces(b"x" * 1000 for _ in range(10_000)))])
     question = Question(path="/v1/datasets", max_bytes=5000)
     with hub.connect() as client, pytest.raises(VerificationError, match="more than 5000 bytes"):
         client.run(client.hub.exchange.ask(question))
@@ -203,6 +209,19 @@ def test_no_redirect_is_followed_and_no_cookie_kept() -> None:
         client.catalog.search()
     assert {request.url.host for request in hub.seen} == {"hub.example"}
     assert all("cookie" not in request.headers for request in hub.seen)
+
+
+def test_what_became_of_statements_is_shown() -> None:
+    hub = SdkHub()
+    with hub.connect() as client:
+        draft = duty_granted(client.hub.issuer, holder="person:wu", duty=Duty.PARTNER_ANALYST)
+        recorded = client.file("duties", draft)
+        hub.missing = ("<root>",)
+        waiting = client.file("duties", draft)
+    assert "duty.granted" in str(recorded)
+    assert "duty.granted" in recorded._repr_html_()
+    assert "waits for signatures" in str(waiting)
+    assert "&lt;root&gt;" in waiting._repr_html_()
 
 
 @pytest.mark.parametrize("part", ["", ".", ".."])
@@ -228,6 +247,8 @@ def test_a_listing_is_read_to_its_end_and_a_catalogue_by_its_words() -> None:
         assert found[0].current == 3
         assert "纳税申报" in repr(found)
         assert "<td>纳税申报</td>" in found._repr_html_()
+        assert "versions  2, 3" in str(found[0])
+        assert "<td>unit:futian-tax</td>" in found[0]._repr_html_()
         with pytest.raises(NotFoundError) as missing:
             client.dataset("tax/anual_filings")
     assert missing.value.hint == "did you mean `tax/annual_filings`"
@@ -250,6 +271,40 @@ def test_a_data_set_that_is_not_what_its_name_says_is_refused(change: Callable[[
     hub.faults = [lambda _: httpx.Response(200, json=row)]
     with hub.connect() as client, pytest.raises((VerificationError, InvalidRequestError)):
         client.dataset("tax/annual_filings")
+
+
+def test_another_data_set_than_the_one_asked_for_is_none() -> None:
+    hub = SdkHub()
+    hub.faults = [lambda _: httpx.Response(200, json=hub.dataset(MARKET))]
+    with hub.connect() as client, pytest.raises(VerificationError, match="asked for"):
+        client.dataset("tax/annual_filings")
+
+
+def test_a_job_that_may_have_arrived_is_named() -> None:
+    hub = SdkHub()
+    with hub.connect(patience=Patience(attempts=1)) as client:
+        query = client.dataset("tax/annual_filings").count()
+
+        def handled_then_lost(request: httpx.Request) -> httpx.Response:
+            hub.answer_to(request)
+            raise httpx.ReadError("cut")
+
+        hub.faults = [handled_then_lost]
+        with pytest.raises(UnavailableError) as error:
+            query.submit()
+        (name,) = hub.jobs
+        assert name in str(error.value.hint)
+        assert client.job(name).wait(progress=False).result() is not None
+
+
+def test_another_job_than_the_submitted_one_is_none() -> None:
+    hub = SdkHub()
+    with hub.connect() as client:
+        query = client.dataset("tax/annual_filings").count()
+        job = query.submit()
+        hub.faults = [lambda _: httpx.Response(202, json=hub.status(hub.jobs[job.id]))]
+        with pytest.raises(VerificationError, match="the job that was submitted"):
+            query.submit()
 
 
 def test_secrets_are_in_no_text_of_a_client(tmp_path: Path) -> None:

@@ -157,6 +157,9 @@ NEVER: list[tuple[Callable[[AnyFrame], Any], str]] = [
     (lambda f: f.groupby(5), r"names, columns"),
     (lambda f: f.agg(n="first"), r"median"),
     (lambda f: f.agg(n=5), r"median"),
+    (lambda f: f.agg(), r"one of count"),
+    (lambda f: f.agg("mean"), r"agg\(n="),
+    (lambda f: f.agg(["mean"]), r"agg\(n="),
     (lambda f: f.agg(n=f.groupby("year").count()), r"without groups"),
     (lambda f: f.count().head(), r"submit"),
 ]
@@ -192,6 +195,24 @@ def test_a_literal_outside_of_the_domain_fails_here_and_is_not_repeated(filings:
     ):
         with pytest.raises(InvalidRequestError):
             make()
+
+
+def test_conditions_on_the_answer_are_checked_here(filings: AnyFrame) -> None:
+    query = filings.groupby("street").agg(n="count")
+    for output, comparison, value in (
+        ("n", "~", 1),
+        ("n", "in", 1),
+        ("street", "=", 1),
+        ("m", ">", 1),
+        ("n", ">", "x"),
+    ):
+        with pytest.raises(InvalidRequestError):
+            query.having(output, comparison, value)
+    with pytest.raises(InvalidRequestError):
+        query.sort_values("m")
+    with pytest.raises(InvalidRequestError):
+        query.limit(0)
+    assert query.having("n", ">", "12.50").digest == query.digest, "the question stays the same"
 
 
 def test_python_has_ways_to_ask_whether_something_is_there(filings: AnyFrame) -> None:

@@ -78,6 +78,21 @@ def test_without_events_the_status_is_asked_again_and_again(fault: Any) -> None:
     assert {query["wait"] for query in queries} == {"25"}
 
 
+def test_what_is_listened_to_no_more_is_closed_before_anything_else_is_asked() -> None:
+    hub = SdkHub(has_events=False)
+    stream = Pieces([b"data: 7\n\n"])
+
+    def look(_: httpx.Request) -> None:
+        assert stream.is_closed
+
+    with hub.connect() as client:
+        job = client.dataset("tax/annual_filings").count().submit()
+        events = httpx.Response(200, stream=stream, headers={"content-type": "text/event-stream"})
+        hub.faults = [lambda _: None, lambda _: events, look]
+        job.wait(progress=False)
+    assert job.state == "released"
+
+
 def test_waiting_ends_when_it_was_to_end_and_the_job_goes_on() -> None:
     hub = SdkHub(has_events=False)
     hub.advance = lambda job: None  # type: ignore[method-assign]
@@ -237,6 +252,8 @@ def test_a_regression_is_a_small_object_with_its_coefficients() -> None:
         {"rows": [["A"]]},
         {"rows": [["A", 5]]},
         {"rows": [["A", "NaN"]]},
+        {"rows": [["A", "Infinity"]]},
+        {"rows": [["A", "1e999999999"]]},
         {"order": ["other"]},
         {"columns": "x"},
     ],
@@ -248,6 +265,15 @@ def test_a_result_of_another_form_is_refused(change: dict[str, Any]) -> None:
         job = client.dataset("tax/annual_filings").value_counts("street").submit().wait(progress=False)
         with pytest.raises(VerificationError):
             job.result()
+
+
+@pytest.mark.parametrize("text", ["inf", "nan", "1e999", "x", 1])
+def test_an_estimate_that_is_no_number_is_refused(text: object) -> None:
+    hub = SdkHub(answer=lambda plan: {**_model(plan), "r_squared": text})
+    with hub.connect() as client:
+        query = client.dataset("tax/annual_filings").linear_regression("tax_paid", ["staff"])
+        with pytest.raises(VerificationError):
+            query.submit().wait(progress=False).result()
 
 
 @pytest.mark.parametrize("has_events", [True, False], ids=["events", "polling"])

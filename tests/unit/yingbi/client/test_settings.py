@@ -1,11 +1,15 @@
 """Where a client connects to, as whom, and over what: decided before anything is sent."""
 
+import base64
+import select
+import socket
 import ssl
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import ClassVar
 
 import httpx
 import pytest
@@ -14,7 +18,7 @@ from tests.lib.sdk_hub import PARTNER, SdkHub, fixed_key
 from tests.lib.tls import LocalCa
 from yingbi.client import connect, open_client
 from yingbi.client.settings import Address, Settings
-from yingbi.errors import ErrorCode, InvalidRequestError, RefusedError, SandboxError
+from yingbi.errors import ErrorCode, InvalidRequestError, RefusedError, SandboxError, UnavailableError
 from yingbi.keys import SigningKey, save_signing_key
 from yingbi.sealing import ResultKey, save_result_key
 
@@ -171,3 +175,60 @@ def test_over_a_socket_with_a_private_authority_and_with_nobody_elses(tmp_path: 
         assert refused.value.code is ErrorCode.INSECURE_TRANSPORT
         with open_client(hub.settings(url=url)) as client, pytest.raises(RefusedError):
             client.catalog.search()
+
+
+class Tunnel(BaseHTTPRequestHandler):
+    """A proxy that connects and passes bytes on; it asks for a password."""
+
+    asked: ClassVar[list[str]] = []
+
+    def do_CONNECT(self) -> None:
+        expected = "Basic " + base64.b64encode(b"bank:secret").decode()
+        if self.headers.get("proxy-authorization") != expected:
+            self.send_error(407)
+            return
+        self.asked.append(self.path)
+        host, _, port = self.path.partition(":")
+        with socket.create_connection((host, int(port))) as upstream:
+            self.send_response(200)
+            self.end_headers()
+            ends = {self.connection: upstream, upstream: self.connection}
+            while ready := select.select(list(ends), [], [], 10)[0]:
+                for end in ready:
+                    data = end.recv(65536)
+                    if not data:
+                        return
+                    ends[end].sendall(data)
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@contextmanager
+def proxied() -> Iterator[int]:
+    """Run the proxy; yield its port."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Tunnel)
+    server.daemon_threads = True
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield server.server_port
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join(10)
+
+
+def test_through_a_proxy_which_sees_nothing_and_whose_password_is_never_said(tmp_path: Path) -> None:
+    hub, authority = SdkHub(), LocalCa(tmp_path)
+    with served(hub, *authority.issue()) as port, proxied() as between:
+        url = f"https://127.0.0.1:{port}"
+        settings = hub.settings(url=url, ca=authority.certificate, proxy=f"http://bank:secret@127.0.0.1:{between}")
+        with open_client(settings) as client:
+            job = client.dataset("tax/annual_filings").count().submit().wait(progress=False)
+            assert job.result() is not None
+        assert set(Tunnel.asked) == {f"127.0.0.1:{port}"}
+        wrong = hub.settings(url=url, ca=authority.certificate, proxy=f"http://bank:guess@127.0.0.1:{between}")
+        with open_client(wrong) as client, pytest.raises(UnavailableError) as error:
+            client.catalog.search()
+    assert "guess" not in f"{error.value} {error.value.hint} {error.value.detail} {error.value.__cause__}"
