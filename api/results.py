@@ -2,6 +2,7 @@
 
 import json
 import threading
+from typing import Final
 
 from sqlalchemy import Engine, delete, insert, select
 
@@ -12,6 +13,10 @@ from yingbi.clock import Clock, format_time
 from yingbi.errors import ErrorCode, UnavailableError, VerificationError
 
 __all__ = ["Results"]
+
+
+# Jobs that failed or were called off leave theirs behind.
+_MAX_PROGRESS: Final = 10_000
 
 
 class Results:
@@ -73,6 +78,8 @@ class Results:
         """Take how far a job is."""
         with self._lock:
             self._progress[job] = percent
+            if len(self._progress) > _MAX_PROGRESS:
+                self._progress.pop(next(iter(self._progress)))
 
     def progress(self, job: str) -> int | None:
         """Return how far a job is, where its node has said so."""

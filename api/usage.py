@@ -1,6 +1,6 @@
 """How many jobs agreements have used up, counted as they are recorded: a decision does not count them all anew."""
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable
 from typing import Final
 
@@ -37,7 +37,9 @@ class Usage:
 
     def __init__(self) -> None:
         self._days: dict[str, str] = {}
-        self._counts: defaultdict[str, Counter[str]] = defaultdict(Counter)
+        # Counters tell of what they do not hold without taking it in, and are never walked through: readers need no lock.
+        self._totals: Counter[str] = Counter()
+        self._by_day: Counter[tuple[str, str]] = Counter()
         self._size = 0
 
     def follow(self, standing: Standing, statements: Iterable[Statement], *, at: str) -> None:
@@ -55,20 +57,24 @@ class Usage:
 
     def consumption(self, standing: Standing, agreement: str, *, at: str, apart_from: str | None) -> Consumption:
         """Return what was used of an agreement's limits, by jobs of `standing` that are not recorded yet as well."""
-        counts, today = self._counts[agreement], day_of(at)
+        today = day_of(at)
         fresh = 0
         for job in reversed(list(standing.jobs.items())):
             if job.entries[0] < self._size:
                 break
             fresh += job.submitted.agreement == agreement and job.id != apart_from and _is_counted(job)
         own = self._days.get(apart_from or "")
-        total = counts.total() + fresh - (own is not None)
-        return Consumption(jobs=total, jobs_today=counts[today] + fresh - (own == today))
+        total = self._totals[agreement] + fresh - (own is not None)
+        return Consumption(jobs=total, jobs_today=self._by_day[agreement, today] + fresh - (own == today))
 
     def _put(self, job: JobStanding, at: str) -> None:
         is_counted = _is_counted(job)
         if is_counted and job.id not in self._days:
             self._days[job.id] = day_of(at)
-            self._counts[job.submitted.agreement][self._days[job.id]] += 1
+            self._count(job.submitted.agreement, self._days[job.id], 1)
         elif not is_counted and job.id in self._days:
-            self._counts[job.submitted.agreement][self._days.pop(job.id)] -= 1
+            self._count(job.submitted.agreement, self._days.pop(job.id), -1)
+
+    def _count(self, agreement: str, day: str, change: int) -> None:
+        self._totals[agreement] += change
+        self._by_day[agreement, day] += change

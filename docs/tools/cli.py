@@ -47,7 +47,8 @@ is another one: the verifier alone, which needs nothing but `cryptography`; it h
 | `YINGBI_PROFILE` | with whose key and to which hub, as `--profile` does: a file, or a name in `~/.config/yingbi` |
 | `YINGBI_WITNESS` | the witness's folder, as `--witness` does |
 
-Commands of `yingbi log` and `yingbi hub` need the extra `hub`, `yingbi demo` both `hub` and `node`, those of `yingbi witness` the extra `witness` or `hub`,
+Commands of `yingbi log` and `yingbi hub` need the extra `hub`, `yingbi demo` both `hub` and `node`, those of `yingbi
+witness` the extra `witness` or `hub`,
 those of `yingbi anchor` both `hub` and `chain`, as does every writing command of a log that has an anchor.
 `yingbi keys`, `yingbi verify`, and `yingbi log audit` of a folder or an address need no extra.
 
