@@ -37,7 +37,7 @@ class Usage:
 
     def __init__(self) -> None:
         self._days: dict[str, str] = {}
-        # Counters tell of what they do not hold without taking it in, and are never walked through: readers need no lock.
+        # A counter tells of what it does not hold without taking it in, and is never walked: readers need no lock.
         self._totals: Counter[str] = Counter()
         self._by_day: Counter[tuple[str, str]] = Counter()
         self._size = 0
