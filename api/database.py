@@ -112,5 +112,5 @@ def _translated() -> Iterator[None]:
         yield
     except SQLAlchemyError as error:
         raise UnavailableError(
-            ErrorCode.LOG_UNAVAILABLE, "the hub's database failed", detail=type(error).__name__
+            ErrorCode.HUB_UNAVAILABLE, "the hub's database failed", detail=type(error).__name__
         ) from None

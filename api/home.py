@@ -81,7 +81,7 @@ def begin_home(
         InvalidRequestError: the database's URL holds a password.
     """
     if (folder / CONFIG_NAME).exists():
-        raise ConflictError(ErrorCode.LOG_EXISTS, f"folder `{folder.name}` holds a hub already")
+        raise ConflictError(ErrorCode.HUB_EXISTS, f"folder `{folder.name}` holds a hub already")
     # SECURITY: a password is not written down; it stays in the environment.
     if has_password(settings.database):
         raise InvalidRequestError(
@@ -113,7 +113,7 @@ def load_hub(folder: Path) -> HubHome:
         text = (folder / CONFIG_NAME).read_text("utf-8")
     except FileNotFoundError:
         raise NotFoundError(
-            ErrorCode.LOG_NOT_FOUND,
+            ErrorCode.HUB_NOT_FOUND,
             f"no hub in folder `{folder}`",
             hint="name its folder with `--hub` or in YINGBI_HUB; `yingbi hub init` makes one",
         ) from None

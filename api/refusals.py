@@ -30,12 +30,12 @@ def unsigned(message: str) -> AuthenticationError:
 
 def not_found(what: str) -> NotFoundError:
     """Return the error for a thing that is not there, or that the caller may not know of: never told apart."""
-    return NotFoundError(ErrorCode.ENTRY_NOT_FOUND, f"no such {what}")
+    return NotFoundError(ErrorCode.THING_NOT_FOUND, f"no such {what}")
 
 
 def not_allowed(message: str, hint: str | None = None) -> RefusedError:
     """Return the error for something that the caller may know of and not do."""
-    return RefusedError(ErrorCode.DUTIES_NOT_SEPARATED, message, hint=hint)
+    return RefusedError(ErrorCode.ACCESS_REFUSED, message, hint=hint)
 
 
 def not_now(message: str, hint: str | None = None) -> ConflictError:
@@ -50,9 +50,8 @@ def changed_since(what: str) -> ConflictError:
 
 def still_answering() -> ConflictError:
     """Return the error for a repeated request whose first one is still being answered."""
-    return ConflictError(
-        ErrorCode.LOG_BUSY, "a request with this idempotency key is being answered", hint="ask again in a moment"
-    )
+    message = "a request with this idempotency key is being answered"
+    return ConflictError(ErrorCode.REQUEST_UNDER_WAY, message, hint="ask again in a moment")
 
 
 def malformed(message: str, hint: str | None = None) -> InvalidRequestError:
@@ -62,9 +61,9 @@ def malformed(message: str, hint: str | None = None) -> InvalidRequestError:
 
 def too_large(limit: int) -> InvalidRequestError:
     """Return the error for a body that is longer than it may be."""
-    return InvalidRequestError(ErrorCode.ENTRY_TOO_LARGE, f"expected a body of at most {limit} bytes")
+    return InvalidRequestError(ErrorCode.REQUEST_TOO_LARGE, f"expected a body of at most {limit} bytes")
 
 
 def busy(message: str = "the hub cannot do this now") -> UnavailableError:
     """Return the error for something that may work later."""
-    return UnavailableError(ErrorCode.LOG_UNAVAILABLE, message, hint="ask again in a moment")
+    return UnavailableError(ErrorCode.HUB_UNAVAILABLE, message, hint="ask again in a moment")

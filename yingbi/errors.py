@@ -57,6 +57,14 @@ class ErrorCode(StrEnum):
     KEY_EXISTS = "key-exists"
     SEAL_BROKEN = "seal-broken"
     REQUEST_UNSIGNED = "request-unsigned"
+    REQUEST_TOO_LARGE = "request-too-large"
+    REQUEST_UNDER_WAY = "request-under-way"
+    ACCESS_REFUSED = "access-refused"
+    THING_NOT_FOUND = "thing-not-found"
+    ANSWER_MALFORMED = "answer-malformed"
+    HUB_NOT_FOUND = "hub-not-found"
+    HUB_EXISTS = "hub-exists"
+    HUB_UNAVAILABLE = "hub-unavailable"
     ID_MALFORMED = "id-malformed"
     COMMITMENT_MISMATCH = "commitment-mismatch"
     OPENING_NOT_FOUND = "opening-not-found"
@@ -66,6 +74,7 @@ class ErrorCode(StrEnum):
     NOTE_UNVERIFIED = "note-unverified"
     CHECKPOINT_MALFORMED = "checkpoint-malformed"
     CHECKPOINT_NOT_FOUND = "checkpoint-not-found"
+    CHECKPOINT_OLD = "checkpoint-old"
     TILE_MALFORMED = "tile-malformed"
     TILE_NOT_FOUND = "tile-not-found"
     PROOF_MALFORMED = "proof-malformed"
@@ -149,6 +158,14 @@ CATALOGUE: Final[dict[ErrorCode, ErrorSpec]] = {
     ErrorCode.KEY_EXISTS: _spec(409, "key file exists", ExitCode.CONFLICT),
     ErrorCode.SEAL_BROKEN: _spec(400, "sealed result does not open", ExitCode.INVALID),
     ErrorCode.REQUEST_UNSIGNED: _spec(401, "request is not signed as it must be", ExitCode.REFUSED),
+    ErrorCode.REQUEST_TOO_LARGE: _spec(422, "request is too large", ExitCode.DATA),
+    ErrorCode.REQUEST_UNDER_WAY: _spec(409, "request is being answered", ExitCode.CONFLICT),
+    ErrorCode.ACCESS_REFUSED: _spec(403, "access is refused", ExitCode.REFUSED),
+    ErrorCode.THING_NOT_FOUND: _spec(404, "no such thing", ExitCode.NOT_FOUND),
+    ErrorCode.ANSWER_MALFORMED: _spec(400, "hub sent something else than was asked", ExitCode.INVALID),
+    ErrorCode.HUB_NOT_FOUND: _spec(404, "hub does not exist", ExitCode.NOT_FOUND),
+    ErrorCode.HUB_EXISTS: _spec(409, "hub exists", ExitCode.CONFLICT),
+    ErrorCode.HUB_UNAVAILABLE: _spec(503, "hub cannot do this now", ExitCode.UNAVAILABLE),
     ErrorCode.ID_MALFORMED: _spec(422, "identifier has a wrong form", ExitCode.DATA),
     ErrorCode.COMMITMENT_MISMATCH: _spec(400, "opening does not match its commitment", ExitCode.INVALID),
     ErrorCode.OPENING_NOT_FOUND: _spec(404, "opening is unknown or erased", ExitCode.NOT_FOUND),
@@ -158,6 +175,7 @@ CATALOGUE: Final[dict[ErrorCode, ErrorSpec]] = {
     ErrorCode.NOTE_UNVERIFIED: _spec(400, "signed note does not verify", ExitCode.INVALID),
     ErrorCode.CHECKPOINT_MALFORMED: _spec(422, "checkpoint has a wrong form", ExitCode.DATA),
     ErrorCode.CHECKPOINT_NOT_FOUND: _spec(404, "checkpoint does not exist", ExitCode.NOT_FOUND),
+    ErrorCode.CHECKPOINT_OLD: _spec(400, "checkpoint is older than one that was followed", ExitCode.INVALID),
     ErrorCode.TILE_MALFORMED: _spec(422, "tile has a wrong form", ExitCode.DATA),
     ErrorCode.TILE_NOT_FOUND: _spec(404, "tile does not exist", ExitCode.NOT_FOUND),
     ErrorCode.PROOF_MALFORMED: _spec(422, "proof has a wrong form", ExitCode.DATA),

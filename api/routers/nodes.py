@@ -6,6 +6,7 @@ from typing import Final
 
 from fastapi import APIRouter
 from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from api.filing import FILED, file_submission
@@ -44,12 +45,17 @@ _STEPS: Final = (
     "/{name}/poll",
     responses={200: {"description": "A lease, or news", "model": LeaseOut}, 204: {"description": "Nothing"}},
 )
-async def poll(hub: OpenHub, caller: AnyCaller, name: str, asked: PollIn) -> Response:
-    """Return a lease, or what the node has to know; or nothing after it has waited."""
+async def poll(hub: OpenHub, caller: AnyCaller, name: str, asked: PollIn, request: Request) -> Response:
+    """Return a lease, or what the node has to know; or nothing after it has waited.
+
+    Who has hung up gets no lease: its node may be gone, and the job would wait until the lease is over.
+    """
     node = _own_name(caller, name)
     end = monotonic() + min(asked.wait_s, hub.settings.max_wait_s)
     while True:
         seen = hub.recorder.changes.count
+        if await request.is_disconnected():
+            return Response(status_code=204)
         found = await run_in_threadpool(_look_for_work, hub, node)
         if found is not None:
             return found

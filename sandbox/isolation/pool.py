@@ -81,7 +81,8 @@ class CagePool:
         with self._lock:
             waiting = self._ready.get(spec, [])
             while waiting:
-                worker = waiting.pop()
+                # The one that was started first: it has had the longest time to become ready.
+                worker = waiting.pop(0)
                 if worker.is_alive:
                     return worker
                 worker.close()

@@ -59,6 +59,8 @@ AGENT_NAME: Final = "agent.toml"
 TRUST_NAME: Final = "trust.json"
 _LOCK: Final = "agent.lock"
 _DEFAULT_AGE_S: Final = 900
+# A question runs up to four times in a cage: itself, and what history asks about it. Each waits for nothing then.
+_WORKERS_AHEAD: Final = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,7 +155,7 @@ def open_agent(
     passphrase: bytes | None = None,
     http: httpx.Client | None = None,
     cage: Cage | None = None,
-    workers_ahead: int = 1,
+    workers_ahead: int = _WORKERS_AHEAD,
 ) -> Iterator[OpenAgent]:
     """Open the agent of a node: one at a time.
 

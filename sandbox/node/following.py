@@ -217,6 +217,10 @@ class Follower:
         data = self._store.entry(seq)
         return None if data is None or seq in self._violations else parse_entry(data)
 
+    def has_effect(self, seq: int) -> bool:
+        """Tell whether a followed entry fits the standing."""
+        return seq < self._head.size and seq not in self._violations
+
     def entry_bytes(self, seq: int) -> bytes | None:
         """Return a followed entry as it came, or nothing."""
         return self._store.entry(seq)
@@ -293,7 +297,7 @@ class Follower:
         if checkpoint.size < head.size:
             self._accuse(offered)
             raise VerificationError(
-                ErrorCode.LOG_ROLLED_BACK,
+                ErrorCode.CHECKPOINT_OLD,
                 f"the checkpoint has {checkpoint.size} entries, {head.size} were followed",
                 hint="an old copy was served; what was followed stands",
             )
@@ -372,7 +376,7 @@ class Follower:
             width = min(TILE_WIDTH, end - first)
             entries = decode_bundle(self._source.bundle(index, width))
             if len(entries) != width:
-                raise VerificationError(ErrorCode.TILE_MALFORMED, f"expected a bundle of {width} entries")
+                raise VerificationError(ErrorCode.ANSWER_MALFORMED, f"expected a bundle of {width} entries")
             yield from entries[max(start - first, 0) :]
 
     def _read(self, data: Sequence[bytes], offered: SignedCheckpoint) -> tuple[list[Entry], tuple[NoteVerifier, ...]]:

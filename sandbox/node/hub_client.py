@@ -276,7 +276,7 @@ class HubClient:
                 response.close()
         except (httpx.HTTPError, httpx.StreamError, OSError) as error:
             raise UnavailableError(
-                ErrorCode.LOG_UNAVAILABLE, "the hub cannot be reached", detail=type(error).__name__
+                ErrorCode.HUB_UNAVAILABLE, "the hub cannot be reached", detail=type(error).__name__
             ) from None
         if response.is_success:
             return content
@@ -289,7 +289,7 @@ def _read(response: httpx.Response, most: int) -> bytes:
     for chunk in response.iter_raw():
         content += chunk
         if len(content) > most:
-            raise VerificationError(ErrorCode.JSON_MALFORMED, f"the hub answered with more than {most} bytes")
+            raise VerificationError(ErrorCode.ANSWER_MALFORMED, f"the hub answered with more than {most} bytes")
     return content
 
 
@@ -303,7 +303,7 @@ def _problem(status: int, content: bytes) -> SandboxError:
     code = known.get(str(named))
     kind = _KINDS.get(status)
     if kind is None:
-        return UnavailableError(code or ErrorCode.LOG_UNAVAILABLE, f"the hub answered with status {status}")
+        return UnavailableError(code or ErrorCode.HUB_UNAVAILABLE, f"the hub answered with status {status}")
     fallback = ErrorCode.TRANSITION_REFUSED if kind is ConflictError else ErrorCode.JSON_MALFORMED
     return kind(code or fallback, f"the hub refused with status {status}")
 

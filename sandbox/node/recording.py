@@ -92,7 +92,7 @@ class Recorder:
             raise VerificationError(
                 ErrorCode.PROOF_UNVERIFIED, "the hub's receipt is for another entry than the statement that was sent"
             )
-        if self._follower.entry(answer.index) is None:
+        if not self._follower.has_effect(answer.index):
             raise UnfittingError(ErrorCode.TRANSITION_REFUSED, "the log has the statement, and it has no effect")
         proof, head = answer.receipt.proof, self._follower.head
         if proof.index != answer.index:

@@ -6,6 +6,7 @@ resolved it; the others are there to be read. Evidence is a file of its own: sig
 
 import logging
 import os
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,6 +47,8 @@ class Reports:
         self._database = database
         self._folder = folder / _FOLDER
         self._clock = clock
+        self._lock = threading.Lock()
+        self._may_be_halted = True
 
     def add(
         self,
@@ -61,7 +64,8 @@ class Reports:
         values = {"code": code.value, "message": message, "job": job, "evidence": name, "is_halting": is_halting}
         # `IS` compares with nothing, too.
         same = [REPORT.c[key].is_(value) for key, value in values.items()]
-        with writing(self._database) as connection:
+        with self._lock, writing(self._database) as connection:
+            self._may_be_halted = self._may_be_halted or is_halting
             open_one = select(REPORT.c.id).where(REPORT.c.resolved_at.is_(None), *same)
             if connection.execute(open_one).first() is not None:
                 return
@@ -73,8 +77,16 @@ class Reports:
         return self._find(REPORT.c.resolved_at.is_(None))
 
     def halting(self) -> Report | None:
-        """Return the oldest report for which the node does no work, or nothing."""
-        return next(iter(self._find(REPORT.c.resolved_at.is_(None), REPORT.c.is_halting)), None)
+        """Return the oldest report for which the node does no work, or nothing.
+
+        Asked for every step: while there is none, only what this object adds can make one, because one agent runs.
+        """
+        with self._lock:
+            if not self._may_be_halted:
+                return None
+            found = next(iter(self._find(REPORT.c.resolved_at.is_(None), REPORT.c.is_halting)), None)
+            self._may_be_halted = found is not None
+            return found
 
     def resolve(self) -> int:
         """Take all reports for resolved, as a person decided; return how many. Evidence stays."""

@@ -489,4 +489,4 @@ def problem(code: ErrorCode, message: str, **more: Any) -> httpx.Response:
 
 
 def not_found() -> httpx.Response:
-    return problem(ErrorCode.ENTRY_NOT_FOUND, "no such thing")
+    return problem(ErrorCode.THING_NOT_FOUND, "no such thing")

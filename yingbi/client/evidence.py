@@ -93,6 +93,7 @@ class Evidence:
         own = exchange.identity
         self._own = {own.key.public.thumbprint: SignerKey(public=own.key.public.raw, owner=own.party)}
         self._learnt: dict[tuple[str, int], SignerKey] = {}
+        self._key_entries: dict[int, Entry] = {}
 
     def verify(self, found: EntryReceipt) -> Steps[tuple[Entry, Verdict]]:
         """Return an entry that is proven to be in the log, and how well.
@@ -130,9 +131,12 @@ class Evidence:
         It is looked up for every entry: what ended it may have come since the entry before.
         """
         if (keyid, entry.seq) not in self._learnt:
-            changes = []
-            for index in (yield from self._changes_of({keyid})):
-                changes.append(self._proven((yield from self.fetch(index))))  # noqa: PERF401 it asks the hub
+            places = yield from self._changes_of({keyid})
+            for index in places:
+                # What is proven to stand there stands there for ever.
+                if index not in self._key_entries:
+                    self._key_entries[index] = self._proven((yield from self.fetch(index)))
+            changes = [self._key_entries[index] for index in places]
             self._learnt[keyid, entry.seq] = self._key_after(changes, keyid, entry)
         return self._learnt[keyid, entry.seq]
 
@@ -254,7 +258,7 @@ def _parse(data: bytes) -> Entry:
     try:
         return parse_entry(data)
     except Malformed as error:
-        raise VerificationError(ErrorCode.ENTRY_MALFORMED, f"the hub sent an entry of another form: {error}") from None
+        raise VerificationError(ErrorCode.ANSWER_MALFORMED, f"the hub sent an entry of another form: {error}") from None
 
 
 def _size_of(reply: Reply) -> int:

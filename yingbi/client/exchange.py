@@ -84,7 +84,7 @@ class Exchange:
             if attempt == self.patience.attempts or not _may_work_later(reply, error, question):
                 raise error
             yield Wait(self._pause(attempt, reply.headers.get("retry-after")))
-        raise UnavailableError(ErrorCode.LOG_UNAVAILABLE, "the hub does not answer")
+        raise UnavailableError(ErrorCode.HUB_UNAVAILABLE, "the hub does not answer")
 
     def ask_json(self, question: Question, *, good: Sequence[int] = (200,)) -> Steps[dict[str, Any]]:
         """Ask for a JSON object."""
@@ -156,7 +156,7 @@ def list_all(
         found += [item for item in items if isinstance(item, dict)]
         if cursor is None or (limit is not None and len(found) >= limit):
             return found[:limit]
-    raise UnavailableError(ErrorCode.LOG_UNAVAILABLE, f"the hub's listing has more than {_MAX_PAGES} pages")
+    raise UnavailableError(ErrorCode.HUB_UNAVAILABLE, f"the hub's listing has more than {_MAX_PAGES} pages")
 
 
 def read_json(body: bytes) -> dict[str, Any]:
@@ -176,19 +176,19 @@ def read_json(body: bytes) -> dict[str, Any]:
 
 def malformed_answer(expected: str) -> VerificationError:
     """Return the error for an answer of the hub that does not say what it should."""
-    return VerificationError(ErrorCode.JSON_MALFORMED, f"the hub sent something else than {expected}")
+    return VerificationError(ErrorCode.ANSWER_MALFORMED, f"the hub sent something else than {expected}")
 
 
 def _may_work_later(reply: Reply, error: SandboxError, question: Question) -> bool:
     if not question.is_repeatable:
         return False
     # The same request is still being answered: the next attempt gets that answer.
-    return reply.status in _LATER or (reply.status == HTTPStatus.CONFLICT and error.code is ErrorCode.LOG_BUSY)
+    return reply.status in _LATER or (reply.status == HTTPStatus.CONFLICT and error.code is ErrorCode.REQUEST_UNDER_WAY)
 
 
 def _unreachable(lost: LostError) -> UnavailableError:
     outcome = "did not answer; the request may have arrived" if lost.was_sent else "cannot be reached"
     message = f"the hub {outcome}"
     return UnavailableError(
-        ErrorCode.LOG_UNAVAILABLE, message, hint="address, proxy and firewall are the usual causes", detail=lost.reason
+        ErrorCode.HUB_UNAVAILABLE, message, hint="address, proxy and firewall are the usual causes", detail=lost.reason
     )

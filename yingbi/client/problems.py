@@ -151,5 +151,5 @@ def _code(problem: Mapping[str, Any]) -> ErrorCode | None:
 def _usual(status: int) -> ErrorCode:
     """Return the code of a status whose problem names none that is known here, such as that of a proxy."""
     if status in (429, 502, 503, 504):
-        return ErrorCode.LOG_UNAVAILABLE
+        return ErrorCode.HUB_UNAVAILABLE
     return ErrorCode.REQUEST_UNSIGNED if status == 401 else ErrorCode.INTERNAL

@@ -229,4 +229,4 @@ def _lost(error: httpx.HTTPError) -> Exception:
 
 
 def _not_taken(what: str) -> VerificationError:
-    return VerificationError(ErrorCode.JSON_MALFORMED, f"the hub sent {what}, which is not taken")
+    return VerificationError(ErrorCode.ANSWER_MALFORMED, f"the hub sent {what}, which is not taken")

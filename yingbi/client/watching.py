@@ -95,7 +95,7 @@ def _time_left(end: float | None, job: str) -> float | None:
     left = end - monotonic()
     if left <= 0:
         raise UnavailableError(
-            ErrorCode.LOG_UNAVAILABLE, f"job `{job}` takes longer", hint="it goes on; wait again, or come back later"
+            ErrorCode.HUB_UNAVAILABLE, f"job `{job}` takes longer", hint="it goes on; wait again, or come back later"
         )
     return left
 
@@ -115,7 +115,7 @@ class EventReader:
         """
         *lines, self._rest = (self._rest + chunk).replace(b"\r\n", b"\n").split(b"\n")
         if len(self._rest) + sum(map(len, self._data)) > _EVENT_BYTES:
-            raise VerificationError(ErrorCode.JSON_MALFORMED, "the hub sent an event that is too long")
+            raise VerificationError(ErrorCode.ANSWER_MALFORMED, "the hub sent an event that is too long")
         for line in lines:
             if line.startswith(b"data:"):
                 self._data.append(line[5:].strip().decode("utf-8", "replace"))
@@ -133,5 +133,5 @@ class EventReader:
         except (ValueError, RecursionError):
             value = None
         if not isinstance(value, dict):
-            raise VerificationError(ErrorCode.JSON_MALFORMED, "the hub sent an event that is no JSON object")
+            raise VerificationError(ErrorCode.ANSWER_MALFORMED, "the hub sent an event that is no JSON object")
         return value

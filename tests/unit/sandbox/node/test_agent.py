@@ -458,7 +458,7 @@ def test_a_hold_stops_what_runs_although_the_hub_is_gone(scene: Scene) -> None:
         scene.hub.is_down = True
         opened.vetoes.set(VetoKind.HOLD)
         thread.join(20)
-        assert [error.code for error in failures] == [ErrorCode.LOG_UNAVAILABLE]
+        assert [error.code for error in failures] == [ErrorCode.HUB_UNAVAILABLE]
     assert scene.row(job).step is JobStep.INTERRUPTING
     scene.hub.is_down = False
     scene.work()

@@ -204,7 +204,7 @@ def test_an_old_checkpoint_is_refused_and_passes(scene: Scene) -> None:
         opened.follower.follow()
         with pytest.raises(VerificationError) as caught:
             opened.follower.advance(old)
-        assert caught.value.code is ErrorCode.LOG_ROLLED_BACK
+        assert caught.value.code is ErrorCode.CHECKPOINT_OLD
         with pytest.raises(VerificationError):
             opened.follower.require_current()
         opened.follower.follow()

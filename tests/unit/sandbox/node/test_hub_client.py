@@ -42,10 +42,10 @@ def answering(status: int, body: bytes = b"{}") -> Callable[[httpx.Request], htt
         (409, [], ConflictError, ErrorCode.TRANSITION_REFUSED),
         (413, {}, InvalidRequestError, ErrorCode.JSON_MALFORMED),
         (422, {"code": "json-malformed"}, InvalidRequestError, ErrorCode.JSON_MALFORMED),
-        (429, {}, UnavailableError, ErrorCode.LOG_UNAVAILABLE),
+        (429, {}, UnavailableError, ErrorCode.HUB_UNAVAILABLE),
         (500, {"code": "internal"}, UnavailableError, ErrorCode.INTERNAL),
         (503, {"code": "quorum-not-met"}, UnavailableError, ErrorCode.QUORUM_NOT_MET),
-        (302, {}, UnavailableError, ErrorCode.LOG_UNAVAILABLE),
+        (302, {}, UnavailableError, ErrorCode.HUB_UNAVAILABLE),
     ],
 )
 def test_what_a_refusal_of_the_hub_is_called(
@@ -62,7 +62,7 @@ def test_a_hub_that_is_not_there_is_unavailable(scene: Scene) -> None:
     scene.hub.is_down = True
     with pytest.raises(UnavailableError) as caught:
         client(scene).checkpoint()
-    assert caught.value.code is ErrorCode.LOG_UNAVAILABLE
+    assert caught.value.code is ErrorCode.HUB_UNAVAILABLE
 
 
 def test_every_request_but_for_the_logs_files_is_signed_by_the_node(scene: Scene) -> None:

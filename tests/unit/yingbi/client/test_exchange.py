@@ -44,11 +44,11 @@ def lost(kind: type[httpx.TransportError]) -> Fault:
 
 
 AGAIN: list[Fault] = [
-    answers(503, ErrorCode.LOG_UNAVAILABLE),
+    answers(503, ErrorCode.HUB_UNAVAILABLE),
     answers(429),
     answers(502),
     answers(504),
-    answers(409, ErrorCode.LOG_BUSY),
+    answers(409, ErrorCode.REQUEST_UNDER_WAY),
     lost(httpx.ConnectError),
     lost(httpx.ReadTimeout),
     lost(httpx.RemoteProtocolError),
@@ -127,7 +127,7 @@ KINDS: list[tuple[int, str | None, type[SandboxError], ErrorCode]] = [
     (404, "entry-not-found", NotFoundError, ErrorCode.ENTRY_NOT_FOUND),
     (409, "transition-refused", ConflictError, ErrorCode.TRANSITION_REFUSED),
     (422, "plan-malformed", InvalidRequestError, ErrorCode.PLAN_MALFORMED),
-    (503, "from-a-newer-hub", UnavailableError, ErrorCode.LOG_UNAVAILABLE),
+    (503, "from-a-newer-hub", UnavailableError, ErrorCode.HUB_UNAVAILABLE),
     (500, "internal", SandboxError, ErrorCode.INTERNAL),
     (418, None, SandboxError, ErrorCode.INTERNAL),
 ]
