@@ -180,13 +180,13 @@ def test_a_key_that_ended_signs_nothing_however_it_is_dated(realm: Realm) -> Non
 
 def test_the_bureaus_own_key_makes_nobody(realm: Realm) -> None:
     for signers in ((BUREAU, "person:ghost"), ("person:ghost", "root"), (BUREAU, "root")):
-        body = {"jwk": realm.key("person:ghost").public.to_jwk(), "owner": "person:ghost"}
+        body: dict[str, object] = {"jwk": realm.key("person:ghost").public.to_jwk(), "owner": "person:ghost"}
         body |= {"not_before": realm.at, "not_after": None}
         statement = realm.statement("key.registered", new_id("key"), body, *signers, issuer=BUREAU, on_behalf_of=UNIT)
         has_no_effect(realm, statement)
     for party, kind in (("partner:ghost", "bank"), (RIVAL, "bank")):
-        body = {"party": party, "kind": kind, "valid_until": None, "note": None}
-        has_no_effect(realm, realm.statement("participant.admitted", new_id("par"), body, BUREAU))
+        admitted = {"party": party, "kind": kind, "valid_until": None, "note": None}
+        has_no_effect(realm, realm.statement("participant.admitted", new_id("par"), admitted, BUREAU))
 
 
 def test_a_lease_is_of_the_data_and_of_nobody_else(realm: Realm, terms: Agreement) -> None:
@@ -279,3 +279,13 @@ def test_what_is_not_in_force_supersedes_nothing(realm: Realm, terms: Agreement)
     realm.propose(later)
     body = {"terms": terms_digest(terms), "successor": later.id, "successor_terms": terms_digest(later)}
     has_no_effect(realm, realm.statement("agreement.superseded", terms.id, {**body, "running_jobs": "stop"}, BUREAU))
+
+
+def test_who_signs_for_neither_issuer_nor_whom_he_acts_for_says_nothing(realm: Realm) -> None:
+    for issuer, on_behalf_of in ((NODE, None), (NODE, UNIT)):
+        version = {"version": 2, "schema_digest": DIGEST, "content": DIGEST}
+        for signer in (PARTNER, "person:analyst", BUREAU, OTHER_NODE):
+            statement = realm.statement(
+                "dataset.versioned", DATASET, version, signer, issuer=issuer, on_behalf_of=on_behalf_of
+            )
+            has_no_effect(realm, statement)
