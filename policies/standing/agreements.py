@@ -7,6 +7,7 @@ from typing import Final
 from policies import approvals
 from policies.approvals import Approval, Life, State, Step
 from policies.model import Agreement, terms_digest
+from policies.standing.datasets import DatasetRegister
 from policies.standing.participants import ParticipantRegister
 from policies.standing.people import PeopleRegister
 from policies.standing.refusals import (
@@ -32,22 +33,28 @@ from yingbi.events.agreements import (
     AgreementSuspended,
 )
 from yingbi.events.fields import Duty, RunningJobs
+from yingbi.ids import dataset_id
 
-__all__ = ["AgreementRegister", "AgreementStanding", "FindTerms"]
+__all__ = ["AgreementRegister", "AgreementStanding", "FindTerms", "check_lifted"]
 
 FindTerms = Callable[[str], Agreement | None]
 
+_SIGNING: Final = frozenset({Duty.UNIT_CDO, Duty.BUREAU_APPROVER})
 _STOPPERS: Final = (Duty.BUREAU_APPROVER, Duty.SECURITY_ADMIN)
 _RESUMERS: Final = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgreementStanding:
-    """An agreement: where it is in its life, and what becomes of running jobs where it has been stopped."""
+    """An agreement: where it is in its life.
+
+    `running_jobs`: what becomes of these where it has been stopped; `stopped_by`: whose people have suspended it.
+    """
 
     id: str
     life: Life
     running_jobs: RunningJobs | None = None
+    stopped_by: frozenset[str] = frozenset()
 
     @property
     def terms(self) -> str:
@@ -69,21 +76,40 @@ class AgreementRegister:
     """All agreements that were ever proposed."""
 
     def __init__(
-        self, *, bureau: str, people: PeopleRegister, participants: ParticipantRegister, find_terms: FindTerms
+        self,
+        *,
+        bureau: str,
+        people: PeopleRegister,
+        participants: ParticipantRegister,
+        datasets: DatasetRegister,
+        find_terms: FindTerms,
     ) -> None:
         self._bureau = bureau
+        self._datasets = datasets
         self._people = people
         self._participants = participants
         self._find_terms = find_terms
         self._all: dict[str, AgreementStanding] = {}
+        self._blocked: set[str] = set()
 
-    def fork(self, people: PeopleRegister, participants: ParticipantRegister) -> "AgreementRegister":
+    def fork(
+        self, people: PeopleRegister, participants: ParticipantRegister, datasets: DatasetRegister
+    ) -> "AgreementRegister":
         """Return a copy that changes by itself."""
         copy = AgreementRegister(
-            bureau=self._bureau, people=people, participants=participants, find_terms=self._find_terms
+            bureau=self._bureau,
+            people=people,
+            participants=participants,
+            datasets=datasets,
+            find_terms=self._find_terms,
         )
-        copy._all = dict(self._all)
+        copy._all, copy._blocked = dict(self._all), set(self._blocked)
         return copy
+
+    def block(self, agreement: str) -> None:
+        """Let nobody rely on an agreement, nor sign it: a text of it is not here."""
+        self._blocked.add(agreement)
+        self._all.pop(agreement, None)
 
     def rules(self) -> Rules:
         """Return what judges the entries about agreements."""
@@ -119,8 +145,9 @@ class AgreementRegister:
         if told != (*meant, terms.legal_basis.kind) or terms.id != said.about:
             raise StatementRefusedError(Rule.TERMS, "the proposal says something else than its terms")
         _check_period(terms, body.valid_from, body.valid_until)
-        if said.about in self._all:
+        if said.about in self._all or said.about in self._blocked:
             raise StatementRefusedError(Rule.STATE, "an agreement of this id was proposed already")
+        self._check_terms(terms)
         self._check_proposer(terms, said.issuer)
         life = _try(approvals.propose, approvals.begin(terms), said.issuer)
         return self._put(AgreementStanding(id=said.about, life=life))
@@ -131,7 +158,11 @@ class AgreementRegister:
         terms = self._terms(body.terms)
         if (terms.id, terms.version) != (said.about, body.version):
             raise StatementRefusedError(Rule.TERMS, "the statement says something else than its terms")
-        self._check_proposer(terms, said.issuer)
+        # SECURITY: who answers is of a side of what was proposed, and the sides stay: nobody takes another's place.
+        self._check_proposer(found.agreement, said.issuer)
+        if (terms.assigner, terms.assignee) != (found.agreement.assigner, found.agreement.assignee):
+            raise StatementRefusedError(Rule.TERMS, "changed terms are between the same sides")
+        self._check_terms(terms)
         return self._put(replace(found, life=_try(approvals.counter, found.life, terms, said.issuer)))
 
     def _sign(self, said: Said) -> Effect:
@@ -140,6 +171,8 @@ class AgreementRegister:
         employer = self._people.employer(said.issuer)
         if not said.issuer.startswith("person:") or employer is None:
             raise StatementRefusedError(Rule.SIGNER, "agreements are signed by people")
+        if body.duty is Duty.UNIT_CDO and employer != self._owner(found.agreement):
+            raise StatementRefusedError(Rule.SIGNER, "expected the chief data officer of the unit whose data it is")
         held = self._people.duties(said.issuer, at=said.at)
         approval = Approval(terms=body.terms, person=said.issuer, employer=employer, duty=body.duty, held=held)
         return self._put(replace(found, life=_try(approvals.approve, found.life, approval)))
@@ -150,6 +183,7 @@ class AgreementRegister:
         found = self._there(said.about, body.terms)
         _check_period(found.agreement, body.valid_from, body.valid_until)
         parties = (found.agreement.assigner, found.agreement.assignee, found.agreement.intermediary)
+        self._check_terms(found.agreement)
         if not all(party is None or self._participants.is_admitted(party, at=said.at) for party in parties):
             raise StatementRefusedError(Rule.PARTICIPANT, "expected parties that are admitted")
         return self._step(found, Step.ACTIVATE)
@@ -157,16 +191,17 @@ class AgreementRegister:
     def _suspend(self, said: Said) -> Effect:
         body: AgreementSuspended = said.body
         found = self._there(said.about, body.terms)
-        self._check_stopper(found, said)
-        return self._step(found, Step.SUSPEND, body.running_jobs)
+        able = self._check_stopper(found, said)
+        sides = {str(self._people.employer(one)) for one in able}
+        after = replace(found, stopped_by=found.stopped_by | sides)
+        return self._step(after, Step.SUSPEND, body.running_jobs)
 
     def _resume(self, said: Said) -> Effect:
         body: AgreementResumed = said.body
         found = self._there(said.about, body.terms)
-        self._check_stopper(found, said)
-        if len(self._stoppers(found, said)) < _RESUMERS:
-            raise MissingSignaturesError((Duty.BUREAU_APPROVER.value,))
-        return self._step(found, Step.RESUME)
+        able = self._check_stopper(found, said)
+        check_lifted(self._people, able, found.stopped_by, self._bureau)
+        return self._step(replace(found, stopped_by=frozenset()), Step.RESUME)
 
     def _revoke(self, said: Said) -> Effect:
         body: AgreementRevoked = said.body
@@ -224,14 +259,43 @@ class AgreementRegister:
         if self._bureau not in said.signers.owners:
             raise StatementRefusedError(Rule.SIGNER, "expected the bureau")
 
-    def _check_stopper(self, found: AgreementStanding, said: Said) -> None:
-        if not self._stoppers(found, said):
-            raise StatementRefusedError(Rule.DUTY, "nobody signed who may stop the agreement or let it go on")
+    def _check_terms(self, terms: Agreement) -> None:
+        """Refuse terms that the owner of the data would not have to sign: nobody else's validation is relied on."""
+        if self._owner(terms) is None or terms.assigner not in (self._owner(terms), self._bureau):
+            raise StatementRefusedError(Rule.TERMS, "expected data sets of one unit, granted by it or by the bureau")
+        if not set(terms.approvals.agreement) >= _SIGNING:
+            raise StatementRefusedError(Rule.TERMS, "expected the unit's officer and an approver among those who sign")
 
-    def _stoppers(self, found: AgreementStanding, said: Said) -> set[str]:
+    def _owner(self, terms: Agreement) -> str | None:
+        """Return the one unit that owns all granted data sets, or nothing."""
+        found = (self._datasets.get(dataset_id(grant.name)) for grant in terms.datasets)
+        owners = {None if dataset is None else dataset.owner for dataset in found}
+        return owners.pop() if len(owners) == 1 else None
+
+    def _check_stopper(self, found: AgreementStanding, said: Said) -> set[str]:
         able = set(self._people.with_duty(said.signers, *_STOPPERS, at=said.at))
+        sides = {found.agreement.assigner, self._owner(found.agreement)}
         officers = self._people.with_duty(said.signers, Duty.UNIT_CDO, at=said.at)
-        return able | {one for one in officers if self._people.employer(one) == found.agreement.assigner}
+        able |= {one for one in officers if self._people.employer(one) in sides}
+        if not able:
+            raise StatementRefusedError(Rule.DUTY, "nobody signed who may stop the agreement or let it go on")
+        return able
+
+
+def check_lifted(people: PeopleRegister, able: set[str], stopped_by: frozenset[str], bureau: str) -> None:
+    """Require two people to let something go on that was stopped, one of each side that has stopped it.
+
+    Raises:
+        MissingSignaturesError: more have to sign.
+    """
+    sides = {people.employer(one) for one in able}
+    missing = sorted(side for side in stopped_by if side not in sides)
+    if missing:
+        raise MissingSignaturesError(
+            tuple(Duty.BUREAU_APPROVER.value if side == bureau else f"{Duty.UNIT_CDO} of {side}" for side in missing)
+        )
+    if len(able) < _RESUMERS:
+        raise MissingSignaturesError((Duty.BUREAU_APPROVER.value,))
 
 
 def _check_period(terms: Agreement, valid_from: str, valid_until: str) -> None:

@@ -1,8 +1,10 @@
 """Data sets as the log knows them: whose, on which node, which versions, graded by whom (docs/spec/standing.md)."""
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
+from typing import Final
 
 from policies.standing.keys import KeyRegister
 from policies.standing.people import PeopleRegister
@@ -10,7 +12,9 @@ from policies.standing.refusals import Rule, StatementRefusedError
 from policies.standing.said import Effect, Rules, Said
 from yingbi.events import EntryType
 from yingbi.events.datasets import DatasetGraded, DatasetRegistered, DatasetVersioned
-from yingbi.events.fields import Duty, Grade, Openness
+from yingbi.events.fields import Duty, Grade, Openness, RunningJobs
+
+_ID: Final = re.compile(r"ds-[a-z]{26}")
 
 __all__ = ["DatasetRegister", "DatasetStanding", "VersionStanding"]
 
@@ -35,6 +39,7 @@ class DatasetStanding:
     node: str | None = None
     versions: Mapping[int, VersionStanding] = field(default_factory=lambda: MappingProxyType({}))
     is_withdrawn: bool = False
+    running_jobs: RunningJobs | None = None
 
     def is_usable(self, version: int) -> bool:
         """Tell whether jobs may name a version."""
@@ -76,6 +81,9 @@ class DatasetRegister:
 
     def _register(self, said: Said) -> Effect:
         body: DatasetRegistered = said.body
+        # SECURITY: of another form it could be something else's id, and its owner would stop and free that.
+        if _ID.fullmatch(said.about) is None:
+            raise StatementRefusedError(Rule.TERMS, "expected the id of a data set")
         self._check_owner(body.owner, said)
         fresh = DatasetStanding(id=said.about, owner=body.owner, entry=body.catalogue_entry, openness=body.openness)
         found = self._all.get(said.about)
@@ -110,7 +118,7 @@ class DatasetRegister:
     def _withdraw(self, said: Said) -> Effect:
         found = self._there(said.about)
         self._check_owner(found.owner, said)
-        return self._put(replace(found, is_withdrawn=True))
+        return self._put(replace(found, is_withdrawn=True, running_jobs=said.body.running_jobs))
 
     def _put(self, dataset: DatasetStanding) -> Effect:
         return lambda _: self._all.update({dataset.id: dataset})

@@ -2,11 +2,11 @@
 
 from typing import Final
 
-from policies.standing.agreements import AgreementRegister
+from policies.standing.agreements import AgreementRegister, check_lifted
 from policies.standing.datasets import DatasetRegister
 from policies.standing.keys import KeyRegister
 from policies.standing.people import PeopleRegister
-from policies.standing.refusals import MissingSignaturesError, Rule, StatementRefusedError
+from policies.standing.refusals import Rule, StatementRefusedError
 from policies.standing.said import Effect, Rules, Said
 from yingbi.events import EntryType
 from yingbi.events.fields import Duty
@@ -15,27 +15,33 @@ from yingbi.events.people import AccessFrozen, AccessUnfrozen
 __all__ = ["FreezeRegister"]
 
 _STOPPERS: Final = (Duty.SECURITY_ADMIN, Duty.BUREAU_APPROVER)
-_LETTING_GO: Final = 2
 
 
 class FreezeRegister:
     """Parties and things that are frozen now. A drill is recorded and stops nothing."""
 
     def __init__(
-        self, keys: KeyRegister, people: PeopleRegister, datasets: DatasetRegister, agreements: AgreementRegister
+        self,
+        bureau: str,
+        *,
+        keys: KeyRegister,
+        people: PeopleRegister,
+        datasets: DatasetRegister,
+        agreements: AgreementRegister,
     ) -> None:
+        self._bureau = bureau
         self._keys = keys
         self._people = people
         self._datasets = datasets
         self._agreements = agreements
-        self._frozen: set[str] = set()
+        self._frozen: dict[str, frozenset[str]] = {}
 
     def fork(
-        self, keys: KeyRegister, people: PeopleRegister, datasets: DatasetRegister, agreements: AgreementRegister
+        self, *, keys: KeyRegister, people: PeopleRegister, datasets: DatasetRegister, agreements: AgreementRegister
     ) -> "FreezeRegister":
         """Return a copy that changes by itself."""
-        copy = FreezeRegister(keys, people, datasets, agreements)
-        copy._frozen = set(self._frozen)
+        copy = FreezeRegister(self._bureau, keys=keys, people=people, datasets=datasets, agreements=agreements)
+        copy._frozen = dict(self._frozen)
         return copy
 
     def rules(self) -> Rules:
@@ -49,16 +55,19 @@ class FreezeRegister:
 
     def holds(self, *targets: str | None) -> bool:
         """Tell whether one of these is frozen."""
-        return not self._frozen.isdisjoint(targets)
+        return not self._frozen.keys().isdisjoint(targets)
 
     def _freeze(self, said: Said) -> Effect:
         body: AccessFrozen = said.body
         in_emergency = {
             one for one in said.signers.people if self._people.emergency_duties(one, at=said.at) & set(_STOPPERS)
         }
-        if not self._able(body.target, said) | in_emergency:
+        able = self._able(body.target, said) | in_emergency
+        if not able:
             raise StatementRefusedError(Rule.DUTY, "nobody signed who may freeze this")
-        return lambda _: None if body.drill else self._frozen.add(body.target)
+        sides = {str(self._people.employer(one)) for one in able}
+        stopped_by = self._frozen.get(body.target, frozenset()) | sides
+        return lambda _: None if body.drill else self._frozen.update({body.target: stopped_by})
 
     def _unfreeze(self, said: Said) -> Effect:
         body: AccessUnfrozen = said.body
@@ -67,9 +76,11 @@ class FreezeRegister:
         able = self._able(body.target, said)
         if not able:
             raise StatementRefusedError(Rule.DUTY, "nobody signed who may let this go on")
-        if len(able) < _LETTING_GO:
-            raise MissingSignaturesError((Duty.BUREAU_APPROVER.value,))
-        return lambda _: None if body.drill else self._frozen.discard(body.target)
+        check_lifted(self._people, able, self._frozen.get(body.target, frozenset()), self._bureau)
+        return lambda _: None if body.drill else self._lift(body.target)
+
+    def _lift(self, target: str) -> None:
+        self._frozen.pop(target, None)
 
     def _able(self, target: str, said: Said) -> set[str]:
         """Return the signers who may stop a target: the bureau's anything, a unit's officer what is the unit's."""

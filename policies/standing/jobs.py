@@ -34,6 +34,7 @@ from yingbi.events.outputs import (
     CheckVerdict,
     OutputChecked,
     OutputDelivered,
+    OutputHeld,
     OutputReleased,
 )
 
@@ -58,6 +59,7 @@ class Check:
 
     by: str
     verdict: CheckVerdict
+    candidate: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +75,7 @@ class JobStanding:
     approvals: frozenset[Duty] = frozenset()
     approvers: tuple[str, ...] = ()
     checks: tuple[Check, ...] = ()
+    candidate: str | None = None
     ciphertext: str | None = None
     charge: EntryType | None = None
     has_started: bool = False
@@ -234,12 +237,15 @@ class JobRegister:
             case JobStarted() as body:
                 self._check_start(job, body, at=said.at)
                 # What was said of an earlier attempt's candidate says nothing of this one's.
-                return replace(job, checks=(), has_started=True)
+                return replace(job, checks=(), candidate=None, has_started=True)
             case OutputChecked() as body:
                 by = next(iter(self._checkers(job, said)), job.node or "")
-                return replace(job, checks=(*job.checks, Check(by=by, verdict=body.verdict)))
+                check = Check(by=by, verdict=body.verdict, candidate=body.candidate)
+                return replace(job, checks=(*job.checks, check))
+            case OutputHeld() as body:
+                return replace(job, candidate=body.candidate)
             case OutputReleased() as body:
-                self._check_release(job)
+                self._check_release(job, at=said.at)
                 return replace(job, ciphertext=body.ciphertext)
             case OutputDelivered() as body:
                 if body.ciphertext != job.ciphertext or body.recipient != job.partner:
@@ -281,20 +287,37 @@ class JobRegister:
             raise StatementRefusedError(Rule.LEASE, "the node's lease is over")
         self._check_reliance(job, body.terms, at=at)
 
-    def _check_release(self, job: JobStanding) -> None:
-        if self._freezes.holds(job.partner, job.node, job.submitted.agreement):
-            raise StatementRefusedError(Rule.FROZEN, "nothing is released of what is frozen")
+    def _check_release(self, job: JobStanding, *, at: str) -> None:
+        self._check_not_stopped(job, at=at)
+        if job.charge is not EntryType.BUDGET_RESERVED:
+            raise StatementRefusedError(Rule.BUDGET, "nothing leaves that was not charged")
         found = self._agreements.get(job.submitted.agreement)
-        if found is not None and found.running_jobs is RunningJobs.STOP:
-            raise StatementRefusedError(Rule.AGREEMENT, "the agreement was ended together with its running jobs")
         by_people = job.life.state is JobState.HELD
         if found is not None and found.agreement.approvals.output is OutputApproval.CHECKED:
             by_people = True
-        passed = [check.by for check in job.checks if check.verdict is CheckVerdict.PASS]
-        if not passed or (by_people and not any(by.startswith("person:") for by in passed)):
+        passed = [check for check in job.checks if check.verdict is CheckVerdict.PASS]
+        # SECURITY: what a person has passed is the candidate that is held, and no other.
+        if by_people:
+            passed = [one for one in passed if one.by.startswith("person:") and one.candidate == job.candidate]
+        if not passed:
             raise StatementRefusedError(Rule.CHECK, "nothing leaves unchecked, nor without a person where one is due")
         if any(check.verdict is CheckVerdict.FAIL for check in job.checks):
             raise StatementRefusedError(Rule.CHECK, "a check of this candidate has failed")
+
+    def _check_not_stopped(self, job: JobStanding, *, at: str) -> None:
+        """Refuse the release of something that was stopped since it began; what may finish finishes."""
+        asked = job.submitted
+        names = [item.dataset for item in asked.datasets]
+        if self._freezes.holds(job.partner, job.submitter, job.node, asked.agreement, *names, *self._owners(job)):
+            raise StatementRefusedError(Rule.FROZEN, "nothing is released of what is frozen")
+        if not all(self._participants.is_admitted(party, at=at) for party in (job.partner, *self._owners(job))):
+            raise StatementRefusedError(Rule.PARTICIPANT, "expected a partner and a unit that are admitted")
+        found = self._agreements.get(asked.agreement)
+        if found is None or found.running_jobs is RunningJobs.STOP:
+            raise StatementRefusedError(Rule.AGREEMENT, "the agreement was ended together with its running jobs")
+        listed = (self._datasets.get(name) for name in names)
+        if any(one is None or (one.is_withdrawn and one.running_jobs is RunningJobs.STOP) for one in listed):
+            raise StatementRefusedError(Rule.VERSION, "the data were withdrawn together with their running jobs")
 
     def _check_reliance(self, job: JobStanding, terms: str | None, *, at: str) -> None:
         """Refuse a step that relies on an agreement, a partner or data that do not hold now."""
@@ -303,10 +326,11 @@ class JobRegister:
         if found is None or not found.is_active(at) or found.terms != terms or found.agreement.assignee != job.partner:
             raise StatementRefusedError(Rule.AGREEMENT, "expected an active agreement of the partner, in these terms")
         names = [item.dataset for item in asked.datasets]
-        if self._freezes.holds(job.partner, job.submitter, asked.agreement, self.node_of(asked.datasets), *names):
+        node, owners = self.node_of(asked.datasets), self._owners(job)
+        if self._freezes.holds(job.partner, job.submitter, asked.agreement, node, *owners, *names):
             raise StatementRefusedError(Rule.FROZEN, "something that the job relies on is frozen")
-        if not self._participants.is_admitted(job.partner, at=at):
-            raise StatementRefusedError(Rule.PARTICIPANT, "expected a partner that is admitted")
+        if not all(self._participants.is_admitted(party, at=at) for party in (job.partner, *owners)):
+            raise StatementRefusedError(Rule.PARTICIPANT, "expected a partner and a unit that are admitted")
         for item in asked.datasets:
             dataset = self._datasets.get(item.dataset)
             if dataset is None or not dataset.is_usable(item.version):
@@ -317,9 +341,13 @@ class JobRegister:
         before = job.charge
         if isinstance(body, BudgetReserved):
             limit = 0 if agreement is None else agreement.agreement.limits.jobs
+            if body.measure is not BudgetMeasure.JOBS or body.amount != "1":
+                raise StatementRefusedError(Rule.BUDGET, "a job is charged as one job")
+            if job.state not in (JobState.LEASED, JobState.STARTED):
+                raise StatementRefusedError(Rule.BUDGET, "a job is charged when it starts")
             if before not in (None, EntryType.BUDGET_REFUNDED):
                 raise StatementRefusedError(Rule.BUDGET, "a job is charged once")
-            if body.measure is BudgetMeasure.JOBS and self.charged(job.submitted.agreement) >= limit:
+            if self.charged(job.submitted.agreement) >= limit:
                 raise StatementRefusedError(Rule.BUDGET, "the agreement's jobs are used up")
             return replace(job, charge=EntryType.BUDGET_RESERVED)
         if before is not EntryType.BUDGET_RESERVED:

@@ -87,17 +87,16 @@ class KeyRegister:
         """Verify all signatures of a statement that is about anything but keys.
 
         Raises:
-            StatementRefusedError: a key is unknown or not good, a signature does not verify, or nobody signed whom the
-                statement names as its issuer or as the party it is made for.
+            StatementRefusedError: a key is unknown or not good, a signature is wrong, or the issuer has not signed.
         """
         signers = self._verify(statement, {})
-        payload = statement.payload
-        if not signers.owners & {payload.issuer, payload.on_behalf_of}:
+        # SECURITY: rules go by the issuer's name; nobody else's signature makes it his word, whoever it is made for.
+        if statement.payload.issuer not in signers.owners:
             raise StatementRefusedError(Rule.SIGNER, "the statement is not signed by whom it names as its issuer")
         return signers
 
-    def judge_registered(self, statement: Statement, body: KeyRegistered) -> None:
-        """Judge the registration of a key (docs/spec/standing.md, "Keys").
+    def judge_registered(self, statement: Statement, body: KeyRegistered) -> Signers:
+        """Judge the registration of a key (docs/spec/standing.md, "Keys"); return who signed it.
 
         Raises:
             StatementRefusedError: it may not be registered, or not like this.
@@ -113,6 +112,11 @@ class KeyRegister:
         missing = [party for party in wanted if party not in signers.owners]
         if missing or not signers.has_root:
             raise MissingSignaturesError((*missing, *(() if signers.has_root else ("root",))))
+        return signers
+
+    def is_known(self, owner: str) -> bool:
+        """Tell whether a party has or had a key: another one is not for its registrar alone to give."""
+        return owner in self._of
 
     def take_registered(self, statement: Statement, body: KeyRegistered) -> None:
         """Let a judged registration have its effect."""
@@ -121,19 +125,22 @@ class KeyRegister:
         if statement.payload.on_behalf_of is not None:
             self._organisations[body.owner] = statement.payload.on_behalf_of
 
-    def judge_rotated(self, statement: Statement, body: KeyRotated) -> None:
-        """Judge the change of a key.
+    def judge_rotated(self, statement: Statement, body: KeyRotated) -> Signers:
+        """Judge the change of a key; return who signed it.
 
         Raises:
-            StatementRefusedError: the old key is not good or of somebody else, or not both sign.
+            StatementRefusedError: the old key is not good or another's, not both sign, or the new one ends later.
         """
         key = VerifyKey.from_jwk(body.jwk.model_dump())
         old = self.find(body.old, at=statement.payload.issued_at)
         if old is None or old.owner != body.owner or key.thumbprint in self._keys or key.thumbprint in self._roots:
             raise StatementRefusedError(Rule.KEY, "expected a good key of the owner, and a new one")
-        self._verify(statement, {key.thumbprint: Holder(key=key, owner=None)})
+        if old.not_after is not None and (body.not_after is None or body.not_after > old.not_after):
+            raise StatementRefusedError(Rule.KEY, "a key that ends is not changed for one that ends later")
+        signers = self._verify(statement, {key.thumbprint: Holder(key=key, owner=None)})
         if not {body.old, key.thumbprint} <= {signature.keyid for signature in statement.signatures}:
             raise StatementRefusedError(Rule.SIGNER, "the old and the new key have to sign a rotation")
+        return signers
 
     def take_rotated(self, body: KeyRotated) -> None:
         """Let a judged change have its effect."""

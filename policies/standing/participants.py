@@ -42,13 +42,18 @@ class ParticipantState(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Participant:
-    """An organisation; `is_licensed`: it has shown a licence, as a credit bureau must."""
+    """An organisation.
+
+    `is_licensed`: it has shown a licence, as a credit bureau must; `changed_at`: when it last changed what it had shown
+    before it was admitted, nothing where it has applied once.
+    """
 
     party: str
     kind: ParticipantKind
     state: ParticipantState = ParticipantState.APPLIED
     is_licensed: bool = False
     valid_until: str | None = None
+    changed_at: str | None = None
 
     def is_admitted(self, at: str) -> bool:
         """Tell whether it may act at a time."""
@@ -105,13 +110,24 @@ class ParticipantRegister:
         found = self._all.get(body.party)
         if found is not None and found.state not in (ParticipantState.APPLIED, ParticipantState.OFFBOARDED):
             raise StatementRefusedError(Rule.STATE, "the organisation takes part already")
-        return self._put(Participant(party=body.party, kind=body.kind, is_licensed=body.licence is not None))
+        return self._put(
+            Participant(
+                party=body.party,
+                kind=body.kind,
+                is_licensed=body.licence is not None,
+                changed_at=None if found is None else said.at,
+            )
+        )
 
     def _admit(self, said: Said) -> Effect:
         body: ParticipantAdmitted = said.body
         found = self._in_state(body.party, ParticipantState.APPLIED)
         if found.kind is not body.kind:
             raise StatementRefusedError(Rule.PARTICIPANT, "it applied as another kind of organisation")
+        # SECURITY: an application that came after the admission was signed shows what nobody has looked at. The entry's
+        # time counts: the applicant can date its statement back.
+        if found.changed_at is not None and said.statement.payload.issued_at <= found.changed_at:
+            raise StatementRefusedError(Rule.PARTICIPANT, "it has applied anew since the admission was signed")
         self._people.need_each(said, *_ADMITTING)
         return self._put(replace(found, state=ParticipantState.ADMITTED, valid_until=body.valid_until))
 

@@ -14,9 +14,10 @@ from yingbi.events import EntryType
 from yingbi.events.fields import Duty
 from yingbi.events.people import AccessBreakGlassClosed, AccessBreakGlassOpened, DutyGranted, DutyRevoked
 
-__all__ = ["MAX_EMERGENCY", "PeopleRegister"]
+__all__ = ["BETWEEN_EMERGENCIES", "MAX_EMERGENCY", "PeopleRegister"]
 
 MAX_EMERGENCY: Final = timedelta(minutes=30)
+BETWEEN_EMERGENCIES: Final = timedelta(days=1)
 
 # Duties that an organisation gives to its own people; all others are the bureau's to give.
 _OF_ORGANISATIONS: Final = frozenset(
@@ -92,6 +93,8 @@ class PeopleRegister:
         employer = self.employer(body.holder)
         if not body.holder.startswith("person:") or employer is None:
             raise StatementRefusedError(Rule.DUTY, "expected a person whose key is registered")
+        if body.scope is not None:
+            raise StatementRefusedError(Rule.DUTY, "a duty is given whole: none is within a scope yet")
         held = self.duties(body.holder, at=said.at) | self.emergency_duties(body.holder, at=said.at)
         self._check_account(self._grantor(body.duty, employer, said), body.holder, employer, body.duty, held)
         return lambda _: self._granted(body, by_root=said.signers.has_root)
@@ -116,8 +119,11 @@ class PeopleRegister:
             raise StatementRefusedError(Rule.SIGNER, "expected the person of the bureau who takes the duty to sign")
         if body.expires_at > format_time(parse_time(said.at) + MAX_EMERGENCY):
             raise StatementRefusedError(Rule.TIME, "an emergency lasts thirty minutes at most")
-        held = self.duties(body.holder, at=said.at)
+        held = self.duties(body.holder, at=said.at) | self.emergency_duties(body.holder, at=said.at)
         self._check_account("the rule", body.holder, self._bureau, body.duty, held)
+        before = self._emergencies.get((body.holder, body.duty), "")
+        if before > format_time(parse_time(said.at) - BETWEEN_EMERGENCIES):
+            raise StatementRefusedError(Rule.TIME, "the same emergency duty is not taken again within a day")
         return lambda _: None if body.drill else self._emergencies.update({(body.holder, body.duty): body.expires_at})
 
     def _close(self, said: Said) -> Effect:
@@ -127,7 +133,8 @@ class PeopleRegister:
             raise StatementRefusedError(Rule.SIGNER, "expected who took the duty, or a security administrator")
         if not body.drill and (body.holder, body.duty) not in self._emergencies:
             raise StatementRefusedError(Rule.STATE, "expected a duty that was taken in an emergency")
-        return lambda _: None if body.drill else self._emergencies.__delitem__((body.holder, body.duty))
+        # It has ended now, and is remembered: it is not taken again at once.
+        return lambda _: None if body.drill else self._emergencies.update({(body.holder, body.duty): _ended(said.at)})
 
     def _grantor(self, duty: Duty, employer: str, said: Said) -> str:
         """Return who gives or takes a duty, if one of the signers may."""
@@ -147,3 +154,8 @@ class PeopleRegister:
             check_grant(grantor=grantor, holder=holder, employer=employer, duty=duty, held=held)
         except RefusedError as error:
             raise StatementRefusedError(Rule.SEPARATION, error.message, hint=error.hint) from None
+
+
+def _ended(at: str) -> str:
+    """Return the last instant before a time."""
+    return format_time(parse_time(at) - timedelta(microseconds=1))

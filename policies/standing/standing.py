@@ -19,10 +19,11 @@ from policies.standing.jobs import JobRegister
 from policies.standing.keys import KeyRegister, Signers
 from policies.standing.participants import ParticipantRegister
 from policies.standing.people import PeopleRegister
-from policies.standing.refusals import Rule, StatementRefusedError
+from policies.standing.refusals import MissingSignaturesError, Rule, StatementRefusedError
 from policies.standing.said import Effect, Judgement, Said
 from yingbi.clock import format_time, parse_time
 from yingbi.events import BODY_MODELS, EntryType
+from yingbi.events.fields import Duty
 from yingbi.keys import VerifyKey
 from yingbi.statement import Statement
 
@@ -37,6 +38,8 @@ MAX_AHEAD: Final = timedelta(minutes=5)
 _KEY_TYPES: Final = frozenset({EntryType.KEY_REGISTERED, EntryType.KEY_ROTATED, EntryType.KEY_REVOKED})
 # What the log says of itself; verifiers of the log judge it (docs/spec/verification.md).
 _OF_THE_LOG: Final = frozenset({EntryType.LOG_CHECKPOINT_ANCHORED, EntryType.LOG_KEY_CHANGED, EntryType.LOG_AUDITED})
+# Who, beside the registrar's root, gives a key to a party that has lost all of its own.
+_GIVING_LOST_KEYS: Final = (Duty.SECURITY_ADMIN, Duty.BUREAU_APPROVER)
 # What a party that is stopped may still record: that its work ended.
 _ENDINGS: Final = frozenset(
     {
@@ -72,9 +75,15 @@ class Standing:
         self.participants = ParticipantRegister(self.people)
         self.datasets = DatasetRegister(self.keys, self.people)
         self.agreements = AgreementRegister(
-            bureau=bureau, people=self.people, participants=self.participants, find_terms=find_terms
+            bureau=bureau,
+            people=self.people,
+            participants=self.participants,
+            datasets=self.datasets,
+            find_terms=find_terms,
         )
-        self.freezes = FreezeRegister(self.keys, self.people, self.datasets, self.agreements)
+        self.freezes = FreezeRegister(
+            bureau, keys=self.keys, people=self.people, datasets=self.datasets, agreements=self.agreements
+        )
         self.jobs = JobRegister(
             bureau=bureau,
             people=self.people,
@@ -98,8 +107,10 @@ class Standing:
         copy.people = self.people.fork(copy.keys)
         copy.participants = self.participants.fork(copy.people)
         copy.datasets = self.datasets.fork(copy.keys, copy.people)
-        copy.agreements = self.agreements.fork(copy.people, copy.participants)
-        copy.freezes = self.freezes.fork(copy.keys, copy.people, copy.datasets, copy.agreements)
+        copy.agreements = self.agreements.fork(copy.people, copy.participants, copy.datasets)
+        copy.freezes = self.freezes.fork(
+            keys=copy.keys, people=copy.people, datasets=copy.datasets, agreements=copy.agreements
+        )
         copy.jobs = self.jobs.fork(
             people=copy.people,
             participants=copy.participants,
@@ -144,6 +155,15 @@ class Standing:
         self._remember(statement, at)
         effect(index)
 
+    def block(self, statement: Statement, *, index: int) -> None:
+        """Count an entry as read whose terms are not here, and let nobody rely on its agreement.
+
+        For a follower from whom a text is withheld: what it cannot read must not leave an older text in force. Once the
+        text is there, the log is folded anew.
+        """
+        self.skip(index)
+        self.agreements.block(statement.payload.id)
+
     def skip(self, index: int) -> None:
         """Count an entry as read that has no effect, such as one that cannot be parsed."""
         if index != self.size:
@@ -156,7 +176,7 @@ class Standing:
         if statement.type in _OF_THE_LOG:
             return _no_effect
         if statement.type in _KEY_TYPES:
-            return self._judge_key(statement, body)
+            return self._judge_key(statement, body, at)
         rule = self._rules.get(statement.type)
         if rule is None:
             raise StatementRefusedError(Rule.TYPE, "no rule says who may record this")
@@ -175,12 +195,28 @@ class Standing:
         """Refuse what somebody says who is stopped, but that his work ended."""
         if statement.type in _ENDINGS:
             return
+        self._check_stopped(signers)
         for owner in signers.owners:
             organisation = self.keys.organisation(owner)
-            if self.freezes.holds(owner, organisation):
-                raise StatementRefusedError(Rule.FROZEN, "a signer is frozen")
             if organisation != self.bureau and not self._is_admitted(statement, organisation, at):
                 raise StatementRefusedError(Rule.PARTICIPANT, "a signer's organisation is not admitted")
+
+    def _check_stopped(self, signers: Signers) -> None:
+        for owner in signers.owners:
+            if self.freezes.holds(owner, self.keys.organisation(owner)):
+                raise StatementRefusedError(Rule.FROZEN, "a signer is frozen")
+
+    def _check_second_key(self, owner: str, signers: Signers, at: str) -> None:
+        """Refuse another key of a party that has or had one, where a registration key alone would give it.
+
+        SECURITY: whoever holds a root could be anybody otherwise.
+        """
+        if not self.keys.is_known(owner) or owner in signers.owners:
+            return
+        if self.keys.of(owner, at=at):
+            raise MissingSignaturesError((owner,))
+        if not self.people.with_duty(signers, *_GIVING_LOST_KEYS, at=at):
+            raise MissingSignaturesError((Duty.SECURITY_ADMIN.value,))
 
     def _is_admitted(self, statement: Statement, organisation: str | None, at: str) -> bool:
         is_applying = statement.type is EntryType.PARTICIPANT_APPLIED
@@ -198,13 +234,15 @@ class Standing:
         while self._recent[0][0] < oldest:
             self._seen.discard(self._recent.popleft()[1])
 
-    def _judge_key(self, statement: Statement, body: Any) -> Effect:
+    def _judge_key(self, statement: Statement, body: Any, at: str) -> Effect:
         match statement.type:
             case EntryType.KEY_REGISTERED:
-                self.keys.judge_registered(statement, body)
+                signers = self.keys.judge_registered(statement, body)
+                self._check_stopped(signers)
+                self._check_second_key(body.owner, signers, at)
                 return lambda _: self.keys.take_registered(statement, body)
             case EntryType.KEY_ROTATED:
-                self.keys.judge_rotated(statement, body)
+                self._check_stopped(self.keys.judge_rotated(statement, body))
                 return lambda _: self.keys.take_rotated(body)
             case _:
                 self.keys.judge_revoked(statement, body)

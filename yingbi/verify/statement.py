@@ -85,17 +85,17 @@ def verify_signatures(
 
 
 def check_signer(entry: Entry, keys: Iterable[SignerKey]) -> None:
-    """Check that a signer belongs to the issuer or to the party it acts for (statement.md, Keys of statements).
+    """Check that the issuer is among the signers (statement.md, Keys of statements).
 
     Raises:
-        StatementError: none does.
+        StatementError: it is not.
     """
-    issuer, on_behalf_of = entry.payload["issuer"], entry.payload["on_behalf_of"]
+    issuer = entry.payload["issuer"]
     owners = {key.owner for key in keys if key.owner is not None}
-    if not owners & {issuer, on_behalf_of}:
+    if issuer not in owners:
         raise StatementError(
             Finding.WRONG_SIGNER,
-            "expected a signer that belongs to the issuer or to the party it acts for",
+            "expected a signature by a key of the issuer",
             expected=str(issuer),
             actual=", ".join(sorted(owners)) or "nobody's key",
         )

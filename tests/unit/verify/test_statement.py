@@ -133,13 +133,13 @@ def test_the_payload_is_signed_as_pae_not_bare() -> None:
     [
         ((A,), {"issuer": "partner:bank-a"}, True),
         ((A,), {"issuer": "partner:bank-b"}, False),
-        ((A,), {"issuer": "partner:bank-b", "on_behalf_of": "partner:bank-a"}, True),
+        ((A,), {"issuer": "partner:bank-b", "on_behalf_of": "partner:bank-a"}, False),
         ((B,), {"issuer": "partner:bank-a"}, False),
         ((A, B), {"issuer": "partner:bank-a"}, True),
-        ((B,), {"issuer": "partner:bank-a", "on_behalf_of": "person:li-4"}, True),
+        ((B,), {"issuer": "partner:bank-a", "on_behalf_of": "person:li-4"}, False),
     ],
 )
-def test_one_signer_belongs_to_the_issuer_or_to_whom_it_acts_for(
+def test_one_signer_is_the_issuer_whoever_it_acts_for(
     signers: tuple[Signer, ...], members: dict[str, str], allowed: bool
 ) -> None:
     entry = entry_by(*signers, **members)

@@ -4,6 +4,7 @@ import pytest
 
 from policies.standing import DatasetStanding, Rule, StatementRefusedError
 from tests.lib.realm import BUREAU, DATASET, DIGEST, NODE, PARTNER, UNIT, Realm
+from yingbi.ids import dataset_id
 
 
 def entry(**changes: object) -> dict[str, object]:
@@ -92,5 +93,5 @@ def test_grades_are_of_a_version_that_is_there(realm: Realm) -> None:
 
 def test_a_bank_owns_no_data_here(realm: Realm) -> None:
     with pytest.raises(StatementRefusedError) as caught:
-        realm.say("dataset.registered", "ds-other", entry(owner=PARTNER), PARTNER)
+        realm.say("dataset.registered", dataset_id("bank/loans"), entry(owner=PARTNER), PARTNER)
     assert caught.value.rule is Rule.SIGNER
