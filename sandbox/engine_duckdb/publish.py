@@ -63,7 +63,7 @@ _COUNT_DOUBLES: Final = """
 _COUNT_OVERFULL: Final = "SELECT count(*) FROM units WHERE _rows > {limit}"
 _NUMBER_UNITS: Final = """
     CREATE TABLE numbered AS SELECT number AS _unit, units.*, {size} AS _size
-    FROM units JOIN {numbers} USING (_id), (SELECT 1 AS _one{means} FROM units)"""
+    FROM units JOIN {numbers} USING (_id), (SELECT count(*) AS _units{means} FROM units)"""
 _KEY_ROWS: Final = """
     CREATE TABLE keyed AS SELECT _unit, {key} AS _key, staged.rowid AS _at FROM staged JOIN numbered USING (_id)"""
 _PLACE_ROWS: Final = """
@@ -73,6 +73,7 @@ _WRITE_ROWS: Final = """
     JOIN staged ON staged.rowid = placed._at JOIN numbered ON numbered._unit = placed._unit
     ORDER BY numbered._size DESC, placed._unit, placed._row"""
 _LARGEST_TOTAL: Final = "SELECT coalesce(max({name}), 0) FROM numbered"
+_COUNT_WRITTEN: Final = "SELECT count(*), (SELECT coalesce(sum(_rows), 0) FROM units) FROM snapshot.rows"
 _READ_ROWS: Final = "SELECT {columns} FROM snapshot.rows"
 _COUNT_DOUBTFUL: Final = "SELECT count(*) FILTER (NOT {is_valid}) FROM units"
 
@@ -314,13 +315,25 @@ class _Run:
         return means, f"CAST(greatest(0, {', '.join(classes)}) AS INTEGER)" if names else "0"
 
     def write(self) -> None:
-        """Write the snapshot's file."""
+        """Write the snapshot's file.
+
+        Raises:
+            UnavailableError: not every row was written once.
+        """
         path = self.folder / DATA_NAME
         self._run(f"ATTACH {literal(str(path))} AS snapshot (TYPE duckdb)")
         names = [quoted(item.name) for item in self.dataset.items if is_stored(item)]
         totals = [self._total_column(item) for item in _measured(self.dataset)]
         columns = ", ".join(["placed._unit", "placed._row", *(f"staged.{name}" for name in names), *totals])
         self._run(_WRITE_ROWS.format(columns=columns))
+        written, staged = self._row(_COUNT_WRITTEN)
+        # SECURITY: every count and every rule of disclosure stands on one row being there once.
+        if written != staged:
+            raise UnavailableError(
+                ErrorCode.ENGINE_FAILED,
+                "the snapshot was not written: rows would be missing or there twice",
+                hint="report this: the declaration joins rows that do not belong together",
+            )
         self._run("CHECKPOINT snapshot")
 
     def _total_column(self, item: DataItem) -> str:

@@ -26,10 +26,14 @@ def demo(
 ) -> None:
     """Play the story in `folder`, made anew; end with 0 only if every step is as it must be."""
     try:
+        import ledger.home  # noqa: F401  # the hub is a process of its own: what it needs is missed here, not there
+    except ImportError as error:
+        raise missing_extra("hub", error) from error
+    try:
         from yingbi.cli.demo import setting, story
         from yingbi.cli.demo.stage import Stage
     except ImportError as error:
-        raise missing_extra("hub", error) from error
+        raise missing_extra("node", error) from error
     place = _clear(folder)
     console, began = Console(highlight=False), monotonic()
     with Stage(place) as stage:

@@ -17,6 +17,7 @@ import pytest
 
 from sandbox.catalog.model import DataItem, ItemRole, ItemType
 from sandbox.catalog.problem import CatalogueInvalidError
+from sandbox.engine_duckdb import publish as publish_sql
 from sandbox.engine_duckdb.manifest import list_versions, read_manifest, verify_snapshot
 from sandbox.engine_duckdb.publish import DataInvalidError, Fault, publish
 from sandbox.engine_duckdb.sources import CsvSource, DuckdbSource, ParquetSource, Source
@@ -51,6 +52,7 @@ from yingbi.errors import (
     RefusedError,
     SandboxError,
     TamperDetectedError,
+    UnavailableError,
 )
 from yingbi.events.fields import Grade, PrivacyUnit
 
@@ -191,6 +193,24 @@ def test_large_units_come_first(tmp_path: Path) -> None:
     publish_here(tmp_path, write_parquet(tmp_path / "filings.parquet", tuple(rows)))
     found = [total for (total,) in rows_of(tmp_path, columns="_total_tax")]
     assert found[:12] == [51200] * 4 + [25600] * 4 + [12800] * 4
+
+
+def test_every_row_is_there_once_where_nothing_is_measured(tmp_path: Path) -> None:
+    kept = tuple(item for item in FILINGS.items if item.type not in (ItemType.DECIMAL, ItemType.INTEGER))
+    dataset = replace(FILINGS, items=kept)
+    version = publish_here(tmp_path, write_parquet(tmp_path / "filings.parquet"), dataset).version
+    found = rows_of(tmp_path, columns="_unit, _row")
+    assert len(found) == len(set(found)) == version.rows == len(ROWS)
+
+
+def test_a_snapshot_in_which_rows_are_there_twice_is_not_published(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    twice = publish_sql._WRITE_ROWS.replace("JOIN numbered", "JOIN (FROM numbered UNION ALL FROM numbered) AS numbered")
+    monkeypatch.setattr(publish_sql, "_WRITE_ROWS", twice)
+    with pytest.raises(UnavailableError, match="there twice"):
+        publish_here(tmp_path, write_parquet(tmp_path / "filings.parquet"))
+    assert list_versions(tmp_path / "data", FILINGS.name) == ()
 
 
 def test_identifiers_without_their_check_character_are_counted(tmp_path: Path) -> None:
@@ -381,6 +401,8 @@ def test_generated_data_keep_to_their_declarations(tmp_path: Path, generated: Pa
         with duckdb.connect() as connection:
             query = f"SELECT count(*), count(DISTINCT {dataset.unit_item.name}) FROM read_parquet('{source.path}')"
             assert connection.execute(query).fetchall() == [(done.version.rows, done.version.units)], dataset.name
+        stored = rows_of(tmp_path, dataset=dataset.name, columns="count(*), count(DISTINCT _unit)")
+        assert stored == [(done.version.rows, done.version.units)], dataset.name
 
 
 ACCEPTED = {generated_faults.Fault.UNKNOWN_COLUMN, generated_faults.Fault.WRONG_CHECK_CHARACTER}
