@@ -4,10 +4,11 @@ from datetime import datetime
 from typing import Final
 
 from api.catalogue import HubCatalogue
+from api.documents import Documents
 from api.submissions import Submission
 from policies.parse import read_agreement
 from policies.problems import AgreementError
-from policies.standing import Standing
+from policies.standing import Standing, UnknownTermsError
 from policies.validate import Surroundings, require_valid
 from sandbox.catalog.view import CatalogueFacts
 from yingbi.clock import format_time
@@ -19,11 +20,14 @@ __all__ = ["check_proposals"]
 _WITH_TERMS: Final = frozenset({EntryType.AGREEMENT_PROPOSED, EntryType.AGREEMENT_COUNTERED})
 
 
-def check_proposals(standing: Standing, catalogue: HubCatalogue, submission: Submission, *, at: datetime) -> None:
+def check_proposals(
+    standing: Standing, catalogue: HubCatalogue, documents: Documents, submission: Submission, *, at: datetime
+) -> None:
     """Refuse terms that contradict the catalogue, the bureau's rules or themselves.
 
     Raises:
         AgreementError: with every problem.
+        UnknownTermsError: the terms are neither brought nor kept.
     """
     proposed = [one.payload.body["terms"] for one in submission.statements if one.type in _WITH_TERMS]
     if not proposed:
@@ -36,9 +40,10 @@ def check_proposals(standing: Standing, catalogue: HubCatalogue, submission: Sub
         at=at,
     )
     for digest in proposed:
-        content = submission.documents.get(digest)
+        # SECURITY: that a text is kept says nothing of it; it may have come for another reason, unchecked.
+        content = submission.documents.get(digest) or documents.find(digest)
         if content is None:
-            continue  # terms that are kept already were checked when they came
+            raise UnknownTermsError(digest)
         reading = read_agreement(content)
         if reading.agreement is None:
             raise AgreementError(ErrorCode.AGREEMENT_MALFORMED, reading.problems)

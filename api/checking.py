@@ -18,8 +18,9 @@ def check_submission(hub: Hub, submission: Submission) -> None:
 
     Raises:
         CatalogueInvalidError, AgreementError: a document is missing or wrong.
+        UnknownTermsError: proposed terms are nowhere to be read.
         MissingSignaturesError: an approval lacks duties in which somebody has to sign.
     """
     check_registrations(submission)
-    check_proposals(hub.standing, hub.catalogue, submission, at=hub.clock.now())
+    check_proposals(hub.standing, hub.catalogue, hub.documents, submission, at=hub.clock.now())
     check_reviewers(hub, submission)

@@ -20,7 +20,7 @@ from policies.codec import reason_to_json
 from policies.compiled import compile_agreement, covers
 from policies.decision import Reason
 from policies.request import Consumption
-from policies.standing import JobStanding, Standing
+from policies.standing import JobStanding, Rule, Standing, StatementRefusedError
 from sandbox.catalog.model import Catalogue
 from sandbox.node.judging import Asking, Explanation, Judge
 from sandbox.query.uses import datasets, operations
@@ -173,7 +173,14 @@ class Decider:
             "terms": agreement.terms,
             "expires_at": rule.until(at, job.life.expires_at),
         }
-        return Submission(statements=(self._bureau.state(EntryType.JOB_APPROVED, job.id, body, at=at),))
+        statement = self._bureau.state(EntryType.JOB_APPROVED, job.id, body, at=at)
+        try:
+            standing.judge(statement, at=at)
+        except StatementRefusedError as error:
+            # It relies on something that was stopped and that no terms name, such as the unit whose data it is.
+            code = RefusalReason.FROZEN if error.rule is Rule.FROZEN else RefusalReason.AGREEMENT_NOT_ACTIVE
+            return self._refuse(standing, job, (_refused(code, error.message),), at=at)
+        return Submission(statements=(statement,))
 
     def _refuse(self, standing: Standing, job: JobStanding, reasons: Sequence[Reason], *, at: str) -> Submission:
         agreement = standing.agreements.get(job.submitted.agreement)

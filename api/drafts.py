@@ -9,9 +9,9 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import Final
 
-from sqlalchemy import Engine, Row, delete, func, insert, select, update
+from sqlalchemy import Engine, Row, delete, func, select, update
 
-from api.database import reading, writing
+from api.database import insert_new, reading, writing
 from api.refusals import malformed, not_found, not_now
 from api.submissions import Submission, offered_keys, parse_submission, submission_json
 from api.tables import DRAFT
@@ -21,7 +21,7 @@ from yingbi.errors import ErrorCode, VerificationError
 from yingbi.keys import VerifyKey
 from yingbi.statement import PAYLOAD_TYPE, Signature, Statement, encode_pae, parse_statement
 
-__all__ = ["KEPT_FOR", "Draft", "DraftKind", "Drafts", "add_signatures"]
+__all__ = ["KEPT_FOR", "Draft", "DraftKind", "Drafts", "add_signatures", "merge"]
 
 KEPT_FOR: Final = timedelta(days=7)
 _SIGNATURE_BYTES: Final = 64
@@ -58,6 +58,11 @@ class Draft:
             found |= {str(one) for one in (payload.issuer, payload.on_behalf_of, *members, *subjects) if one}
         return frozenset(found)
 
+    @property
+    def signatures(self) -> frozenset[tuple[int, str]]:
+        """Return who has signed which statement, by number and key."""
+        return _signatures(self.submission)
+
 
 class Drafts:
     """The drafts that wait; each is dropped when it is recorded or too old to be."""
@@ -67,12 +72,32 @@ class Drafts:
         self._clock = clock
         self._limit = limit
 
-    def keep(self, submission: Submission, *, sender: str, kind: DraftKind, missing: Iterable[str]) -> Draft:
-        """Keep a submission, in place of one of the same statements.
+    def keep(
+        self,
+        submission: Submission,
+        *,
+        sender: str,
+        kind: DraftKind,
+        missing: Iterable[str],
+        before: Draft | None = None,
+    ) -> Draft | None:
+        """Keep a submission; nothing where the draft of its statements is not any more as it was `before`.
+
+        A draft stays its sender's, whoever sends the same statements again; a key has one application at a time, its
+        last.
+
+        Args:
+            submission: with all signatures that there are, those of the draft of the same statements among them.
+            sender: who sent it.
+            kind: whose draft it is.
+            missing: whose signatures are missing.
+            before: the draft of the same statements, where there is one.
 
         Raises:
-            ConflictError: as many are kept already as may be.
+            ConflictError: as many are kept already as may be, or the statements wait as another kind.
         """
+        if before is not None:
+            return self._keep_again(before, submission, kind, tuple(missing))
         now = self._clock.now()
         draft = Draft(
             digest=submission.name,
@@ -84,27 +109,39 @@ class Drafts:
             expires_at=format_time(now + KEPT_FOR),
         )
         with writing(self._engine) as connection:
-            connection.execute(delete(DRAFT).where(DRAFT.c.digest == draft.digest))
+            is_over = DRAFT.c.expires_at < draft.made_at
+            connection.execute(delete(DRAFT).where(DRAFT.c.digest == draft.digest, is_over))
+            if kind is DraftKind.APPLICATION:
+                is_earlier = DRAFT.c.digest != draft.digest
+                connection.execute(delete(DRAFT).where(DRAFT.c.kind == kind, DRAFT.c.sender == sender, is_earlier))
             is_mine = DRAFT.c.kind == kind if kind is DraftKind.APPLICATION else DRAFT.c.sender == sender
             kept = connection.execute(select(func.count()).select_from(DRAFT).where(is_mine)).scalar_one()
             if kept >= (_MAX_APPLICATIONS if kind is DraftKind.APPLICATION else self._limit):
                 raise not_now(
                     "too many drafts wait for signatures", "wait until some of them are signed or have expired"
                 )
-            connection.execute(insert(DRAFT).values(**_row(draft)))
-        return draft
+            is_new = insert_new(connection, DRAFT, **_row(draft))
+        return draft if is_new else None
 
-    def sign(self, draft: Draft, submission: Submission, missing: Iterable[str]) -> Draft:
-        """Keep a draft with more signatures."""
+    def sign(self, draft: Draft, submission: Submission, missing: Iterable[str]) -> Draft | None:
+        """Keep a draft with more signatures; nothing where others have signed it, or it was recorded, meanwhile."""
         signed = replace(draft, submission=submission, missing=tuple(missing))
         row = _row(signed)
         with writing(self._engine) as connection:
-            connection.execute(
+            is_same = DRAFT.c.content == _row(draft)["content"]
+            done = connection.execute(
                 update(DRAFT)
-                .where(DRAFT.c.digest == draft.digest)
+                .where(DRAFT.c.digest == draft.digest, is_same)
                 .values(content=row["content"], missing=row["missing"])
-            )
-        return signed
+                .returning(DRAFT.c.digest)
+            ).first()
+        return None if done is None else signed
+
+    def find(self, digest: str) -> Draft | None:
+        """Return a draft, or nothing where there is none (any more)."""
+        with reading(self._engine) as connection:
+            row = connection.execute(select(DRAFT).where(DRAFT.c.digest == digest)).one_or_none()
+        return None if row is None or row.expires_at < format_time(self._clock.now()) else _draft(row)
 
     def get(self, digest: str) -> Draft:
         """Return a draft.
@@ -112,11 +149,18 @@ class Drafts:
         Raises:
             NotFoundError: there is none (any more).
         """
-        with reading(self._engine) as connection:
-            row = connection.execute(select(DRAFT).where(DRAFT.c.digest == digest)).one_or_none()
-        if row is None or row.expires_at < format_time(self._clock.now()):
+        draft = self.find(digest)
+        if draft is None:
             raise not_found("draft")
-        return _draft(row)
+        return draft
+
+    def count(self) -> dict[DraftKind, int]:
+        """Return how many wait, by kind."""
+        now = format_time(self._clock.now())
+        query = select(DRAFT.c.kind, func.count()).where(DRAFT.c.expires_at >= now).group_by(DRAFT.c.kind)
+        with reading(self._engine) as connection:
+            counted = {DraftKind(kind): int(number) for kind, number in connection.execute(query)}
+        return {kind: counted.get(kind, 0) for kind in DraftKind}
 
     def of_kind(self, kind: DraftKind) -> list[Draft]:
         """Return the drafts of a kind, oldest first."""
@@ -140,6 +184,34 @@ class Drafts:
         """Return the keys of pending applications by thumbprint."""
         statements = (one for draft in self.of_kind(DraftKind.APPLICATION) for one in draft.submission.statements)
         return offered_keys(statements)
+
+    def _keep_again(
+        self, before: Draft, submission: Submission, kind: DraftKind, missing: tuple[str, ...]
+    ) -> Draft | None:
+        if before.kind is not kind:
+            raise not_now("the same statements wait for signatures elsewhere", "sign that draft")
+        # What adds nothing that is missing is not taken; a signature whose key has ended may be dropped for a new one.
+        if before.signatures <= _signatures(submission) and len(missing) >= len(before.missing):
+            return before
+        return self.sign(before, submission, missing)
+
+
+def merge(kept: Submission, sent: Submission, keys: Mapping[str, VerifyKey]) -> Submission:
+    """Return what was kept with what was sent of the same statements: nothing of either is lost.
+
+    Of what was kept, signatures by keys that are not among `keys` (any more) are left out. What was sent is judged
+    where it is recorded.
+    """
+    statements = []
+    for one, other in zip(kept.statements, sent.statements, strict=True):
+        envelope = json.loads(one.envelope)
+        rows = {row["keyid"]: row for row in json.loads(other.envelope)["signatures"]}
+        rows |= {row["keyid"]: row for row in envelope["signatures"] if row["keyid"] in keys}
+        envelope["signatures"] = [rows[keyid] for keyid in sorted(rows)]
+        statements.append(parse_statement(canonical_bytes(envelope)))
+    openings = {one.commitment: one for one in (*kept.openings, *sent.openings)}
+    documents = {**kept.documents, **sent.documents}
+    return replace(kept, statements=tuple(statements), openings=tuple(openings.values()), documents=documents)
 
 
 def add_signatures(
@@ -173,6 +245,10 @@ def _find(statements: list[Statement], key: VerifyKey, signature: Signature) -> 
         ),
         None,
     )
+
+
+def _signatures(submission: Submission) -> frozenset[tuple[int, str]]:
+    return frozenset((at, found.keyid) for at, one in enumerate(submission.statements) for found in one.signatures)
 
 
 def _signed(statement: Statement, signature: Signature) -> Statement:

@@ -1,29 +1,35 @@
 """From a posted submission to its answer: recorded (201), or kept as a draft until others have signed (202)."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Final
 
 from starlette.responses import JSONResponse, Response
 
 from api.checking import check_submission
-from api.drafts import Draft, DraftKind
+from api.drafts import Draft, DraftKind, merge
 from api.following import follow
 from api.pages import take_page
 from api.recording import Recorded, RecordedEntry
+from api.refusals import not_now
 from api.schemas.entries import ListedEntryOut
 from api.schemas.submissions import DraftOut, EntryOut, IncompleteOut, RecordedOut, SubmissionIn
 from api.schemas.wire import PageOut
 from api.signing import Caller
-from api.submissions import Submission, envelope_json, opening_json, parse_submission, submission_json
+from api.submissions import Submission, envelope_json, offered_keys, opening_json, parse_submission, submission_json
 from api.wiring import Hub
 from ledger.receipt import format_receipt
 from policies.standing import MissingSignaturesError
+from yingbi.clock import format_time
+from yingbi.errors import ConflictError
 from yingbi.events import EntryType
+from yingbi.keys import VerifyKey
+from yingbi.statement import verify_signatures
 
 __all__ = [
     "FILED",
+    "TRIES",
     "answer_incomplete",
     "answer_recorded",
     "draft_out",
@@ -31,7 +37,12 @@ __all__ = [
     "file_submission",
     "list_entries",
     "read_in",
+    "signing_keys",
+    "still_signed",
 ]
+
+TRIES: Final = 20
+"""How often a draft is signed anew that others sign at the same moment."""
 
 FILED: Final[dict[int | str, dict[str, object]]] = {
     201: {"description": "Recorded", "model": RecordedOut},
@@ -58,16 +69,53 @@ def file_submission(
     check: Callable[[Submission], None] | None = None,
     kind: DraftKind = DraftKind.DRAFT,
 ) -> Response:
-    """Record what was posted and `check` lets pass, or keep it as a draft where only others' signatures are missing."""
+    """Record what was posted and `check` lets pass, or keep it as a draft where only others' signatures are missing.
+
+    Where the same statements wait already, what was posted adds its signatures to theirs.
+    """
     submission = read_in(posted, types=types)
-    try:
-        if check is not None:
-            check(submission)
-        check_submission(hub, submission)
-        recorded = hub.recorder.record(replace(submission, then=follow(hub.bureau, submission)))
-    except MissingSignaturesError as error:
-        return answer_incomplete(hub.drafts.keep(submission, sender=caller.name, kind=kind, missing=error.missing))
-    return answer_recorded(hub, recorded)
+    if check is not None:
+        check(submission)
+    for _ in range(TRIES):
+        before, whole = hub.drafts.find(submission.name), submission
+        if before is not None:
+            whole = merge(before.submission, submission, signing_keys(hub, before.submission))
+        try:
+            check_submission(hub, whole)
+            recorded = hub.recorder.record(replace(whole, then=follow(hub.bureau, whole)))
+        except MissingSignaturesError as error:
+            # SECURITY: it is said at the first statement that lacks one; those after it were not looked at.
+            keys = signing_keys(hub, whole).values()
+            for statement in whole.statements:
+                verify_signatures(statement, keys)
+            draft = hub.drafts.keep(whole, sender=caller.name, kind=kind, missing=error.missing, before=before)
+            if draft is None:
+                continue
+            return answer_incomplete(draft)
+        if before is not None:
+            hub.drafts.drop(before.digest)
+        return answer_recorded(hub, recorded)
+    raise still_signed()
+
+
+def still_signed() -> ConflictError:
+    """Return the error for a draft that many sign at the same moment."""
+    return not_now("others are signing the same draft", "send it again")
+
+
+def signing_keys(hub: Hub, submission: Submission, more: Iterable[str] = ()) -> dict[str, VerifyKey]:
+    """Return the keys by which a submission may be signed, of those that have signed it and `more`.
+
+    These are registered ones that are good now or were when it was issued, roots, and those that it registers.
+    """
+    statements, standing = submission.statements, hub.standing
+    times = {format_time(hub.clock.now()), *(one.payload.issued_at for one in statements)}
+    keys = {root.thumbprint: root for root in hub.settings.roots} | offered_keys(statements)
+    for keyid in (*more, *(found.keyid for one in statements for found in one.signatures)):
+        holder = next((found for at in times if (found := standing.keys.find(keyid, at=at)) is not None), None)
+        if holder is not None:
+            keys[keyid] = holder.key
+    return keys
 
 
 def answer_recorded(hub: Hub, recorded: Recorded) -> Response:

@@ -17,8 +17,9 @@ from policies.standing import JobStanding, Standing
 from yingbi.errors import NotFoundError
 from yingbi.events import EntryType
 
-__all__ = ["entries_of", "has_ended", "held_entry", "job_out", "remaining", "visible_job"]
+__all__ = ["entries_of", "has_ended", "held_entry", "is_handed_out", "job_out", "remaining", "visible_job"]
 
+_HANDED_OUT: Final = frozenset({JobState.RELEASED, JobState.DELIVERED})
 _WITH_NOTICE: Final = frozenset({JobState.HELD, JobState.REJECTED, JobState.REFUSED})
 
 
@@ -47,10 +48,15 @@ def job_out(hub: Hub, job: JobStanding) -> JobOut:
         progress=None if is_over(job) else hub.results.progress(job.id),
         reasons=_reasons(hub, job, members) if job.state is JobState.REFUSED else None,
         notice=members if job.state is not JobState.REFUSED else None,
-        has_result=job.ciphertext is not None and hub.results.has(job.id),
+        has_result=job.ciphertext is not None and is_handed_out(job) and hub.results.has(job.id),
         entries=list(job.entries),
         expires_at=job.life.expires_at,
     )
+
+
+def is_handed_out(job: JobStanding) -> bool:
+    """Tell whether a job's result may be fetched: it was released, and is not destroyed."""
+    return job.state in _HANDED_OUT
 
 
 def has_ended(job: JobOut) -> bool:

@@ -35,7 +35,6 @@ class _Told:
     running: set[str] = field(default_factory=set)
     stops: set[str] = field(default_factory=set)
     checks: set[int] = field(default_factory=set)
-    leases: set[tuple[str, int]] = field(default_factory=set)
 
 
 class Leasing:
@@ -67,20 +66,14 @@ class Leasing:
 
         return then
 
-    def untold(self, standing: Standing, node: str, *, at: str) -> JobStanding | None:
-        """Return a job whose lease is the node's and was told to nobody, because the hub died before it could."""
-        with self._lock:
-            told = self._told.setdefault(node, _Told()).leases
+    def current(self, standing: Standing, node: str, *, at: str) -> JobStanding | None:
+        """Return a job that the node has leased and not begun: the answer that told it so may have been lost."""
+        if not _may_work(standing, node, at=at):
+            return None
         for job in self._worklist.open_jobs(standing):
-            is_theirs = job.node == node and job.state is JobState.LEASED and at < (job.life.leased_until or "")
-            if is_theirs and (job.id, job.life.attempt) not in told:
+            if job.node == node and job.state is JobState.LEASED and at < (job.life.leased_until or ""):
                 return job
         return None
-
-    def tell_lease(self, node: str, job: JobStanding) -> None:
-        """Remember that a node was told of a lease."""
-        with self._lock:
-            self._told.setdefault(node, _Told()).leases.add((job.id, job.life.attempt))
 
     def news(self, standing: Standing, node: str, *, at: str) -> News:
         """Return what a node has to know now: what is stopped or was called off under it, who checked what it holds."""
@@ -90,7 +83,6 @@ class Leasing:
             told = self._told.setdefault(node, _Told())
             called_off = {name for name in told.running if _is_cancelled(standing.jobs.get(name))}
             told.running = running | (called_off - told.stops)
-            told.leases = {lease for lease in told.leases if lease[0] in running}
         stops = {job.id for job in jobs if job.id in running and _has_to_stop(standing, job, at=at)}
         held = [job for job in jobs if job.state is JobState.HELD and _is_checked(job)]
         return News(stops=tuple(sorted(stops | called_off)), checks=tuple(job.entries[-1] for job in held))
@@ -108,6 +100,8 @@ class Leasing:
             told.stops, told.checks = set(news.stops), set(news.checks)
 
     def _leasable(self, standing: Standing, node: str, *, at: str) -> Iterator[JobStanding]:
+        if not _may_work(standing, node, at=at):
+            return
         for job in self._worklist.open_jobs(standing):
             if job.state not in _LEASABLE or (job.life.approved_until or "") <= at:
                 continue
@@ -120,6 +114,14 @@ class Leasing:
         until = min(format_time(parse_time(at) + self._lease), job.life.approved_until or at)
         body = {"node": node, "attempt": job.life.attempt + 1, "expires_at": until}
         return self._bureau.state(EntryType.JOB_LEASED, job.id, body, at=at)
+
+
+def _may_work(standing: Standing, node: str, *, at: str) -> bool:
+    """Tell whether a node gets work: neither it nor its unit is stopped."""
+    unit = standing.keys.organisation(node)
+    if unit is None or standing.freezes.holds(node, unit):
+        return False
+    return standing.participants.is_admitted(unit, at=at)
 
 
 def _has_to_stop(standing: Standing, job: JobStanding, *, at: str) -> bool:

@@ -4,13 +4,15 @@ A router that is made with `SignedRoute` has no route that could be reached unsi
 """
 
 from collections.abc import Callable, Coroutine
+from contextlib import ExitStack
 from typing import Annotated, Any, Final
 
 from fastapi import Depends
 from fastapi.routing import APIRoute
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from api.idempotency import Answer, fingerprint_of
 from api.refusals import too_large
@@ -38,10 +40,13 @@ class SignedRoute(APIRoute):
             caller = await run_in_threadpool(self.authenticate, hub, sent)
             request.state.caller = caller
             key = request.headers.get("idempotency-key")
-            with hub.turnstile.pass_through(caller.organisation or caller.name):
-                if key is None or sent.method == "GET":
-                    return await handle(request)
-                return await _answer_once(hub, caller.name, key, sent, lambda: handle(request))
+            with ExitStack() as inside:
+                inside.enter_context(hub.turnstile.pass_through(caller.organisation or caller.name))
+                if key is not None and sent.method != "GET":
+                    return await _answer_once(hub, caller.name, key, sent, lambda: handle(request))
+                response = await handle(request)
+                # SECURITY: a stream is under way until it ends, however long nothing is said in it.
+                return _Stream(response, inside.pop_all()) if isinstance(response, StreamingResponse) else response
 
         return answer
 
@@ -78,6 +83,20 @@ class ApplicantRoute(SignedRoute):
         """Return who sent the request, by the log's keys, the body's or those of pending applications."""
         keys: dict[str, VerifyKey] = keys_offered(sent.body) if sent.method == "POST" else hub.drafts.applicants()
         return hub.authenticator.authenticate_applicant(sent, keys)
+
+
+class _Stream(Response):
+    """A stream that is counted until it ends, or whoever listens has gone."""
+
+    def __init__(self, stream: StreamingResponse, inside: ExitStack) -> None:
+        super().__init__(status_code=stream.status_code)
+        self.raw_headers = stream.raw_headers
+        self._stream = stream
+        self._inside = inside
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        with self._inside:
+            await self._stream(scope, receive, send)
 
 
 async def _limited_body(request: Request, limit: int) -> bytes:

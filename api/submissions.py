@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from api.refusals import malformed
+from api.rules import DECLARATION
 from policies.standing import Standing
 from yingbi.canonical import JsonValue, canonical_bytes, digest_bytes, digest_json
 from yingbi.commitment import Opening
@@ -52,17 +53,33 @@ class Submission:
         return digest_json([digest_bytes(statement.payload_bytes) for statement in self.statements])
 
     def check(self) -> None:
-        """Refuse openings and documents that belong to none of the statements.
+        """Refuse openings that no statement names, and documents that none names as the document of its type.
 
         Raises:
             VerificationError: there is one.
         """
         payloads = [statement.payload_bytes for statement in self.statements]
-        for name in (*(opening.commitment for opening in self.openings), *self.documents):
-            if not any(name.encode() in payload for payload in payloads):
-                raise VerificationError(
-                    ErrorCode.COMMITMENT_MISMATCH, "an opening or document is named by none of the statements"
-                )
+        named = {_document_of(statement) for statement in self.statements}
+        if not named.issuperset(self.documents) or not all(
+            any(opening.commitment.encode() in payload for payload in payloads) for opening in self.openings
+        ):
+            raise VerificationError(
+                ErrorCode.COMMITMENT_MISMATCH, "an opening or document is named by none of the statements"
+            )
+
+
+def _document_of(statement: Statement) -> object:
+    """Return the digest of the one document that a statement of its type brings with it, or nothing."""
+    payload = statement.payload
+    match statement.type:
+        case EntryType.AGREEMENT_PROPOSED | EntryType.AGREEMENT_COUNTERED:
+            return payload.body["terms"]
+        case EntryType.DATASET_REGISTERED:
+            return payload.body["catalogue_entry"]
+        case EntryType.JOB_SUBMITTED:
+            return payload.refs.get(DECLARATION)
+        case _:
+            return None
 
 
 Follow = Callable[[Standing, str], Submission]

@@ -203,6 +203,8 @@ class Deliveries:
     def _tell(self, hook: Webhook, size: int) -> None:
         stop = min(size, hook.next_index + _AT_ONCE)
         for index in range(hook.next_index, stop):
+            if not self._may_be_told(hook.owner):
+                return  # it is told of all this once it takes part again
             message = self._message(hook, index)
             if message is not None and not self._send(hook, message):
                 self._webhooks.postpone(hook)
@@ -210,6 +212,11 @@ class Deliveries:
             if message is not None:
                 self._webhooks.advance(hook.id, index + 1)
         self._webhooks.advance(hook.id, stop)
+
+    def _may_be_told(self, owner: str) -> bool:
+        """Tell whether a party takes part and is not frozen."""
+        standing, now = self._recorder.standing, format_time(self._clock.now())
+        return not standing.freezes.holds(owner) and standing.participants.is_admitted(owner, at=now)
 
     def _message(self, hook: Webhook, index: int) -> Message | None:
         """Return what a webhook is told of an entry, or nothing where the entry is not about a job of its owner."""

@@ -12,7 +12,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from api.filing import FILED, entry_out, file_submission, read_in
 from api.following import deliver
-from api.jobs import entries_of, has_ended, job_out, remaining, visible_job
+from api.jobs import entries_of, has_ended, is_handed_out, job_out, remaining, visible_job
 from api.pages import Cursor, Limit, take_page
 from api.problems import answer_problem
 from api.refusals import malformed, not_allowed, not_found, not_now
@@ -146,11 +146,16 @@ async def get_events(hub: OpenHub, caller: AnyCaller, job: str, request: Request
 def get_result(hub: OpenHub, caller: AnyCaller, job: str) -> Response:
     """Return the sealed result of a job to its partner; the first time, its delivery is recorded."""
     found = visible_job(hub, hub.standing, caller, job)
-    if caller.organisation != found.partner or found.ciphertext is None:
+    if caller.organisation != found.partner or found.ciphertext is None or not is_handed_out(found):
         raise not_found("result")
+    if not caller.is_admitted:
+        raise not_allowed("results are handed to partners that take part")
     sealed = hub.results.read(job, digest=found.ciphertext)
     if found.state is JobState.RELEASED:
         hub.recorder.record(Submission(then=deliver(hub.bureau, job)))
+    # It may have been destroyed while it was read.
+    if not is_handed_out(visible_job(hub, hub.standing, caller, job)):
+        raise not_found("result")
     return Response(sealed, media_type=_SEALED, headers={"Yingbi-Ciphertext": found.ciphertext})
 
 

@@ -48,6 +48,8 @@ _STEPS: Final = (
 async def poll(hub: OpenHub, caller: AnyCaller, name: str, asked: PollIn, request: Request) -> Response:
     """Return a lease, or what the node has to know; or nothing after it has waited.
 
+    A lease that the node has not begun is told again, each time: the answer before may have been lost.
+
     Who has hung up gets no lease: its node may be gone, and the job would wait until the lease is over.
     """
     node = _own_name(caller, name)
@@ -86,9 +88,8 @@ def _own_name(caller: Caller, name: str) -> str:
 def _look_for_work(hub: Hub, node: str) -> Response | None:
     at = format_time(hub.clock.now())
     news = hub.leasing.news(hub.standing, node, at=at)
-    job = hub.leasing.untold(hub.standing, node, at=at) or _new_lease(hub, node, at=at)
+    job = hub.leasing.current(hub.standing, node, at=at) or _new_lease(hub, node, at=at)
     if job is not None:
-        hub.leasing.tell_lease(node, job)
         hub.leasing.tell(node, news)
         return JSONResponse(_lease_out(hub, job, news).model_dump())
     if not hub.leasing.is_news(node, news):

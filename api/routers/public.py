@@ -5,7 +5,6 @@ from collections import Counter
 from fastapi import APIRouter
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
-from api.drafts import DraftKind
 from api.metrics import Labels, render_metrics
 from api.routes import OpenHub
 from api.wiring import Hub
@@ -40,7 +39,7 @@ def _gauges(hub: Hub) -> dict[tuple[str, Labels], float]:
     standing = hub.standing
     states = Counter(one.state.value for one in standing.participants.items())
     jobs = Counter(one.state.value for one in standing.jobs.items())
-    drafts = {kind.value: len(hub.drafts.of_kind(kind)) for kind in DraftKind}
+    drafts = {kind.value: number for kind, number in hub.drafts.count().items()}
     gauges: dict[tuple[str, Labels], float] = {
         ("yingbi_log_entries", ()): standing.size,
         ("yingbi_log_published", ()): hub.store.published_size() or 0,

@@ -6,7 +6,8 @@ and stored before; what comes next is read from journal, book and log, so that a
 charges nothing twice and releases nothing twice.
 
 The unit's veto is looked at before every step and, while a computation runs, several times a second, by a watcher that
-also follows the log: what is suspended, frozen or vetoed stops within one look.
+also follows the log: what is suspended, frozen or vetoed stops within one look. What the unit's officer has the log
+told of that (`sandbox.node.stopping`) waits for neither poll nor computation.
 """
 
 import logging
@@ -29,7 +30,16 @@ from sandbox.node.recording import Recorder, UnfittingError
 from sandbox.node.reports import Reports
 from sandbox.node.results import seal_result
 from sandbox.node.statements import Charge, Made, StatementMaker, explanation_json
-from sandbox.node.verifying import JobVerifier, PastLeaseError, UnfitJobError, UntrueLeaseError, VerifiedJob
+from sandbox.node.stopping import Outbox
+from sandbox.node.verifying import (
+    HeldJobError,
+    JobVerifier,
+    MissingTermsError,
+    PastLeaseError,
+    UnfitJobError,
+    UntrueLeaseError,
+    VerifiedJob,
+)
 from sandbox.node.watching import Watcher
 from yingbi.canonical import JsonValue, digest_bytes
 from yingbi.errors import (
@@ -48,7 +58,6 @@ __all__ = ["Agent"]
 
 _LOG: Final = logging.getLogger(__name__)
 _MAX_RERUNS: Final = 2
-_UNFITTING: Final = frozenset({ErrorCode.STATEMENT_REFUSED, ErrorCode.TRANSITION_REFUSED})
 _BREAK_S: Final = 1.0
 _DECLARE_EVERY_S: Final = 5.0
 _BACKOFF_S: Final = (0.2, 1.0, 5.0, 15.0)
@@ -105,6 +114,7 @@ class Agent:
         self._recorder = recorder
         self._gate = gate
         self._journal = journal
+        self._outbox = Outbox(journal, hub)
         self._reports = reports
         self._maker = maker
         self._software = software
@@ -133,32 +143,37 @@ class Agent:
             TamperDetectedError: the log contradicts itself; a person has to look.
         """
         failures = 0
-        while not stop.is_set():
-            try:
-                if not self.work(wait_s=wait_s):
-                    # A hub that hands out what this node has dealt with already is not asked without a break.
-                    stop.wait(_BREAK_S)
-                failures = 0
-            except TamperDetectedError:
-                raise
-            except SandboxError as error:
-                _LOG.warning("%s: %s", error.code, error.message)
-                stop.wait(_BACKOFF_S[min(failures, len(_BACKOFF_S) - 1)])
-                failures += 1
+        with self._outbox:
+            while not stop.is_set():
+                try:
+                    if not self.work(wait_s=wait_s):
+                        # A hub that hands out what this node has dealt with already is not asked without a break.
+                        stop.wait(_BREAK_S)
+                    failures = 0
+                except TamperDetectedError:
+                    raise
+                except SandboxError as error:
+                    _LOG.warning("%s: %s", error.code, error.message)
+                    stop.wait(_BACKOFF_S[min(failures, len(_BACKOFF_S) - 1)])
+                    failures += 1
 
     def work(self, *, wait_s: float = 0.0) -> bool:
         """Go on with what is open, then ask for one lease and bring it as far as it goes.
 
-        Returns false where the lease is one that this node knows already.
+        Returns false where the lease is one that this node knows already, and where the unit holds its node: it asks
+        for no work then, and jobs wait at the hub.
 
         Raises:
             SandboxError: something did not work out now; everything may be called again.
         """
         self._follower.require_sound()
         failed = self.resume()
-        # A job that is stuck keeps no other from its turn, and is looked at again soon.
-        lease = self._poll(wait_s if failed is None else min(wait_s, _BREAK_S))
-        is_new = lease is None or self._journal.take(lease)
+        lease = None
+        is_held = self._verifier.is_all_held()
+        if not is_held:
+            # A job that is stuck keeps no other from its turn, and is looked at again soon.
+            lease = self._poll(wait_s if failed is None else min(wait_s, _BREAK_S))
+        is_new = not is_held and (lease is None or self._journal.take(lease))
         if lease is not None and is_new:
             self.advance(lease.job)
         if failed is not None:
@@ -172,7 +187,7 @@ class Agent:
             SandboxError: the log cannot be followed.
         """
         self._follower.follow()
-        self._post()
+        self._outbox.send()
         self._declare()
         failed: SandboxError | None = None
         for row in self._journal.jobs(is_open=True):
@@ -207,31 +222,22 @@ class Agent:
             self._declarer.declare()
             self._declared_at = monotonic()
 
-    def _post(self) -> None:
-        """Send what the unit's CDO has said and the hub has not recorded yet."""
-        for statement in self._journal.outbox():
-            try:
-                (answer,) = self._hub.report_incident([statement])
-            except SandboxError as error:
-                # What the unit stopped is stopped here all the same; the log is told when it can be.
-                _LOG.warning("a freeze was not recorded: %s", error.code)
-                if error.code in _UNFITTING:
-                    self._journal.posted(statement, None)
-            else:
-                self._journal.posted(statement, answer.index)
-
     # --- before the run ----------------------------------------------------------------------------------------------
 
     def _verify(self, row: JobRow) -> bool:
         lease = parse_lease(row.lease)
         try:
             found = self._verifier.verify(lease)
+        except HeldJobError:
+            return False
         except PastLeaseError:
             self._journal.move(row, JobStep.LOST, cause="past-lease")
         except UntrueLeaseError as error:
             self._reports.add(error.code, error.message, job=row.job)
             self._journal.move(row, JobStep.LOST, cause="untrue-lease")
         except UnfitJobError as error:
+            if isinstance(error, MissingTermsError):
+                self._reports.add(ErrorCode.TERMS_NOT_FOUND, error.reasons[0].message, job=row.job)
             made = self._maker.refused(row.job, error.reasons, gate=error.gate, terms=error.terms)
             notice = explanation_json(error.reasons)
             self._journal.prepare(row, JobStep.REFUSING, [made], notice=notice, cause=error.reasons[0].code.value)
@@ -428,7 +434,7 @@ class Agent:
     def _take_checks(self, found: VerifiedJob, output: str) -> None:
         """Tell the queue what people said, and carry out what follows, also where a process died in between."""
         queue = self._gate.held
-        for person, verdict in self._checks(found.job, queue.find(output)):
+        for person, verdict in self._checks(found, queue.find(output)):
             # Who has said so already says nothing new, who asked for the result nothing at all; and some may not leave
             # whoever lets them.
             with suppress(RefusedError, ConflictError):
@@ -445,15 +451,15 @@ class Agent:
             except (RefusedError, ConflictError) as error:
                 _LOG.warning("approved, and still held: %s: %s", error.code, error.message)
 
-    def _checks(self, job: str, held: HeldOutput) -> list[tuple[str, CheckVerdict]]:
+    def _checks(self, job: VerifiedJob, held: HeldOutput) -> list[tuple[str, CheckVerdict]]:
         """Return what people said in the log of this very candidate: failures first, then those who let it pass."""
         found = []
-        for _, entry in self._follower.entries_of(job):
-            payload = entry.statement.payload
-            if entry.type is EntryType.OUTPUT_CHECKED and payload.issuer.startswith("person:"):
-                body = OutputChecked.model_validate(payload.body)
+        for seq, entry in self._follower.entries_of(job.job):
+            if entry.type is EntryType.OUTPUT_CHECKED:
+                body = OutputChecked.model_validate(entry.statement.payload.body)
                 if (body.candidate, body.rules) == (held.commitment, held.rules):
-                    found.append((payload.issuer, body.verdict))
+                    # SECURITY: a check is of whoever signed it, whatever name it bears.
+                    found += [(person, body.verdict) for person in self._verifier.checkers(job, seq)]
         return sorted(
             (one for one in found if one[1] is not CheckVerdict.REVIEW), key=lambda one: one[1] is CheckVerdict.PASS
         )

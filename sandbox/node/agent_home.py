@@ -198,6 +198,7 @@ def open_agent(
         versions = Versions(home.database)
         verifier = JobVerifier(
             node=home.config.name,
+            unit=home.config.owner,
             follower=follower,
             gate=gate,
             catalogue=home.catalogue,

@@ -12,7 +12,8 @@ is stored:
 
 Only then entries and head are stored, in one transaction, and folded into the standing of parties, agreements and jobs
 (`policies.standing`), which verifies the signatures of each statement, once. An entry that does not fit there has no
-effect and is kept as a violation.
+effect and is kept as a violation. So is one whose terms are withheld, and nobody relies on its agreement until they are
+here: what cannot be read may have ended what was agreed before.
 
 Two heads that the log signed and that cannot both be true are evidence: kept as a file that anybody can verify
 (docs/spec/witness.md, "Evidence"), and the node does no work until a person has resolved it. Everything else may pass
@@ -36,6 +37,7 @@ from ledger.tree import hash_leaf, root_of
 from ledger.witness_evidence import Evidence, EvidenceKind, classify_conflict, format_evidence
 from policies.model import Agreement, terms_digest
 from policies.parse import parse_agreement
+from policies.standing import UnknownTermsError
 from sandbox.node.follower_store import FollowedHead, FollowerStore, Violation, subject_of
 from sandbox.node.reports import Reports
 from sandbox.node.trust import NodeTrust
@@ -56,6 +58,7 @@ from yingbi.statement import verify_signatures
 
 if TYPE_CHECKING:
     from policies.standing import Standing
+    from policies.standing.keys import Signers
 
 __all__ = ["FindTerms", "Follower", "LogSource", "MakeStanding"]
 
@@ -124,6 +127,8 @@ class Follower:
         self._lock = threading.RLock()
         self._terms: dict[str, Agreement] = {}
         self._missing: set[str] = set()
+        self._blocked: set[str] = set()
+        self._checkers: dict[int, Signers] = {}
         self._trouble: SandboxError | None = None
         self._load()
 
@@ -229,6 +234,14 @@ class Follower:
         """Return the terms of this digest where the node has them."""
         return self._terms.get(digest)
 
+    def signers_of_check(self, seq: int) -> "Signers | None":
+        """Return whose verified signatures a followed `output.checked` entry has, if it has an effect."""
+        return self._checkers.get(seq)
+
+    def lacks_terms(self, agreement: str) -> bool:
+        """Tell whether the log has terms of an agreement whose text is not here, so that nobody may rely on it."""
+        return agreement in self._blocked
+
     def fetch_missing(self) -> bool:
         """Try again to get terms that could not be had; where some came, fold all entries anew. Tell whether."""
         with self._lock:
@@ -244,6 +257,8 @@ class Follower:
         self._head = self._store.head()
         self._log_keys = self._trust.log_keys
         self._violations: dict[int, Violation] = {}
+        self._blocked.clear()
+        self._checkers.clear()
         self._terms = {digest: _parse_terms(value) for digest, value in self._store.documents().items()}
         self._standing = self._make_standing(self.find_terms)
         frontier = replace(self._head, size=0, nodes=()).frontier
@@ -260,11 +275,20 @@ class Follower:
     def _fold(self, seq: int, entry: Entry) -> None:
         try:
             self._standing.take(entry.statement, index=seq, at=entry.time)
+            if entry.type is EntryType.OUTPUT_CHECKED:
+                self._checkers[seq] = self._standing.keys.verify(entry.statement)
+        except UnknownTermsError as error:
+            # SECURITY: whoever withholds a text must not keep alive what it ended.
+            self._standing.block(entry.statement, index=seq)
+            self._blocked.add(entry.statement.payload.id)
+            self._note_violation(seq, entry, str(error.code))
         except SandboxError as error:
-            rule = str(getattr(error, "rule", error.code))
-            self._violations[seq] = Violation(seq=seq, type=str(entry.type), subject=subject_of(entry), rule=rule)
+            self._note_violation(seq, entry, str(getattr(error, "rule", error.code)))
             if self._standing.size == seq:
                 self._standing.skip(seq)
+
+    def _note_violation(self, seq: int, entry: Entry, rule: str) -> None:
+        self._violations[seq] = Violation(seq=seq, type=str(entry.type), subject=subject_of(entry), rule=rule)
 
     # --- what is offered ---------------------------------------------------------------------------------------------
 
@@ -344,9 +368,12 @@ class Follower:
         entries, keys = self._read(data, offered)
         if not _is_signed(note, keys):
             raise _unsigned()
+        # Terms that come late change what the entries before mean.
+        late = [digest for digest in sorted(self._missing) if self._fetch_terms(digest)]
+        known = set(self._missing)
         for entry in entries:
             self._note_terms(entry)
-        for digest in sorted(self._missing):
+        for digest in sorted(self._missing - known):
             self._fetch_terms(digest)
         new = FollowedHead(
             size=checkpoint.size,
@@ -358,11 +385,14 @@ class Follower:
             cosigned_at=cosigned_at,
         )
         self._store_head(new, list(zip(data, entries, strict=True)))
+        if late:
+            self._load()
+            return
         self._log_keys = keys
-        known = len(self._violations)
+        before = len(self._violations)
         for seq, entry in enumerate(entries, head.size):
             self._fold(seq, entry)
-        if len(self._violations) > known:
+        if len(self._violations) > before:
             self._store.set_violations(self._violations.values())
 
     def _store_head(self, head: FollowedHead, entries: Sequence[tuple[bytes, Entry]]) -> None:

@@ -10,9 +10,10 @@ The hub's lease is a hint where to look. Two kinds of answer when something does
 A job that passes: its submission is in the log with effect and is byte for byte the leased one; the plan opens the
 commitment in it; it is leased to this node, in this attempt, in time; the bureau's rules or the right people approved
 it, and by the node's own judgement nobody else had to; its agreement is active in the very terms that were approved,
-whose text was fetched by its digest; partner, intermediary, unit and node are admitted and nothing is frozen; every
-version is this node's own, with schema and content that the node committed to; the plan is admitted; the result's key
-is one to which something can be sealed; the unit has not stopped it.
+whose text was fetched by its digest, as was that of all others that the log has of it; partner, intermediary, unit and
+node are admitted, and neither these nor who asked nor the data are frozen; every version is this node's own, with
+schema and content that the node committed to; the plan is admitted; the result's key is one to which something can be
+sealed; the unit has not stopped it.
 """
 
 import json
@@ -33,19 +34,28 @@ from sandbox.node.gate import Gate
 from sandbox.node.hub_client import Lease
 from sandbox.node.judging import Asking, Judge
 from sandbox.node.versions import Versions
-from sandbox.node.veto import Vetoes
+from sandbox.node.veto import Veto, Vetoes, VetoKind
 from yingbi.canonical import JsonValue
 from yingbi.clock import Clock, format_time
 from yingbi.commitment import verify_opening
 from yingbi.errors import ErrorCode, RefusedError, SandboxError, VerificationError
 from yingbi.events import EntryType
-from yingbi.events.fields import RunningJobs
+from yingbi.events.fields import Duty, RunningJobs
 from yingbi.events.jobs import Interruption, JobGate, JobSubmitted, RefusalReason
 from yingbi.ids import dataset_id
 from yingbi.sealing import seal
 
-__all__ = ["JobVerifier", "PastLeaseError", "UnfitJobError", "UntrueLeaseError", "VerifiedJob"]
+__all__ = [
+    "HeldJobError",
+    "JobVerifier",
+    "MissingTermsError",
+    "PastLeaseError",
+    "UnfitJobError",
+    "UntrueLeaseError",
+    "VerifiedJob",
+]
 
+_CHECKERS: Final = (Duty.OUTPUT_CHECKER, Duty.UNIT_CDO)
 _STOPPED: Final = frozenset({ParticipantState.SUSPENDED, ParticipantState.OFFBOARDED})
 
 
@@ -76,6 +86,27 @@ class UnfitJobError(RefusedError):
         return type(self), (self.reasons,), {"gate": self.gate, "terms": self.terms}
 
 
+class HeldJobError(RefusedError):
+    """The unit lets a job wait: it may run once the hold is lifted."""
+
+    def __init__(self) -> None:
+        super().__init__(ErrorCode.JOB_REFUSED, "the unit holds its node", hint="wait until it lifts the hold")
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return type(self), ()
+
+
+class MissingTermsError(UnfitJobError):
+    """The log has terms of the job's agreement whose text the hub does not give."""
+
+    def __init__(self) -> None:
+        message = "a text of the agreement's terms is not here"
+        super().__init__([Reason(code=RefusalReason.AGREEMENT_NOT_ACTIVE, rule=None, message=message)])
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return type(self), ()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VerifiedJob:
     """A job that this node has verified. `gate`: the node's gate under the job's agreement and nothing else."""
@@ -83,6 +114,7 @@ class VerifiedJob:
     job: str
     attempt: int
     partner: str
+    submitter: str
     submitted: JobSubmitted
     agreement: Agreement
     terms: str
@@ -98,17 +130,19 @@ class VerifiedJob:
     @property
     def targets(self) -> frozenset[str]:
         """Return what a veto of this job may name."""
-        parties = [party for party in (self.partner, self.agreement.intermediary) if party is not None]
-        return frozenset({self.job, self.agreement.id, *parties, *(name for name, _ in self.versions)})
+        terms = self.agreement
+        parties = {self.partner, self.submitter, terms.assigner, terms.intermediary} - {None}
+        return frozenset({self.job, terms.id, *map(str, parties), *(name for name, _ in self.versions)})
 
 
 class JobVerifier:
-    """Verifies jobs for one node."""
+    """Verifies jobs for one node, which is its unit's."""
 
     def __init__(
         self,
         *,
         node: str,
+        unit: str,
         follower: Follower,
         gate: Gate,
         catalogue: CatalogueStore,
@@ -117,6 +151,7 @@ class JobVerifier:
         clock: Clock,
     ) -> None:
         self._node = node
+        self._unit = unit
         self._follower = follower
         self._gate = gate
         self._catalogue = catalogue
@@ -129,11 +164,13 @@ class JobVerifier:
         """Verify a job that is leased and has not started.
 
         Raises:
-            UntrueLeaseError, UnfitJobError: see above.
+            UntrueLeaseError, UnfitJobError: see above; MissingTermsError among the latter.
+            HeldJobError: it has to wait.
             SandboxError: the followed log is not good enough to work on.
         """
         with self._follower.lock:
             self._follower.require_current()
+            self._check_terms(self._find(lease).submitted.agreement)
             job = self._check_lease(lease, JobState.LEASED)
             found = self._describe(lease, job)
             self._check_standing(found, job)
@@ -161,18 +198,34 @@ class JobVerifier:
                 return Interruption.FROZEN
             if self._is_ended(standing.agreements.get(found.agreement.id), found.terms):
                 return Interruption.AGREEMENT_SUSPENDED
-            for party in (found.partner, found.agreement.intermediary):
+            for party in (found.partner, found.agreement.intermediary, self._unit):
                 participant = None if party is None else standing.participants.get(party)
                 if participant is not None and participant.state in _STOPPED:
                     return Interruption.PARTICIPANT_SUSPENDED
             datasets = [standing.datasets.get(name) for name, _ in found.versions]
-            if any(one is None or one.is_withdrawn for one in datasets):
+            if any(one is None or one.running_jobs is RunningJobs.STOP for one in datasets):
                 return Interruption.FROZEN
         return None
 
     def is_vetoed(self, found: VerifiedJob) -> bool:
         """Tell whether the unit has stopped a job at this node; waits for nobody."""
-        return self._vetoes.find(found.targets) is not None
+        return self._veto(found.targets) is not None
+
+    def is_all_held(self) -> bool:
+        """Tell whether the unit holds all that its node does."""
+        veto = self._veto(frozenset())
+        return veto is not None and veto.kind is VetoKind.HOLD
+
+    def checkers(self, found: VerifiedJob, seq: int) -> tuple[str, ...]:
+        """Return the people who said what an `output.checked` entry says: who signed it, and may check this job."""
+        with self._follower.lock:
+            standing, signers = self._follower.standing, self._follower.signers_of_check(seq)
+            if signers is None:
+                return ()
+            # SECURITY: as for the standing, a checker is of the bureau or of a unit whose data it is.
+            owners = {one.owner for name, _ in found.versions if (one := standing.datasets.get(name)) is not None}
+            able = standing.people.with_duty(signers, *_CHECKERS, at=self._now())
+            return tuple(one for one in able if standing.people.employer(one) in {standing.bureau, *owners})
 
     def state(self, job: str) -> JobState | None:
         """Return where a job is by the followed log."""
@@ -189,7 +242,15 @@ class JobVerifier:
 
     # --- the lease and the log ---------------------------------------------------------------------------------------
 
-    def _check_lease(self, lease: Lease, *states: JobState) -> JobStanding:
+    def _check_terms(self, agreement: str) -> None:
+        """Refuse an agreement of which terms are in the log and not here, after another try to get them."""
+        if self._follower.lacks_terms(agreement):
+            self._follower.fetch_missing()
+        if self._follower.lacks_terms(agreement):
+            raise MissingTermsError
+
+    def _find(self, lease: Lease) -> JobStanding:
+        """Return the job that a lease is of: what was submitted, with the plan in it."""
         job = self._follower.standing.jobs.get(lease.job)
         if job is None:
             raise UntrueLeaseError("the log has no such job")
@@ -200,6 +261,10 @@ class JobVerifier:
             verify_opening(job.submitted.plan, lease.plan)
         except VerificationError:
             raise UntrueLeaseError("the plan is not the one that the partner committed to") from None
+        return job
+
+    def _check_lease(self, lease: Lease, *states: JobState) -> JobStanding:
+        job = self._find(lease)
         if job.node != self._node or job.life.attempt < lease.attempt:
             raise UntrueLeaseError("the log does not lease this attempt of the job to this node")
         if job.life.attempt > lease.attempt or job.state not in states:
@@ -209,9 +274,8 @@ class JobVerifier:
         return job
 
     def _describe(self, lease: Lease, job: JobStanding) -> VerifiedJob:
-        found = self._agreement(job)
+        terms, digest = self._agreement(job)
         plan: JsonValue = json.loads(lease.plan.value)
-        terms = found.agreement
         asking = Asking(
             partner=job.partner,
             purpose=job.submitted.purpose,
@@ -223,27 +287,32 @@ class JobVerifier:
             job=job.id,
             attempt=job.life.attempt,
             partner=job.partner,
+            submitter=job.submitter,
             submitted=job.submitted,
             agreement=terms,
-            terms=found.terms,
+            terms=digest,
             asking=asking,
-            gate=self._gate.under(self._judge(self._compile(found))),
+            gate=self._gate.under(self._judge(self._compile(terms, digest))),
             charge=None if job.charge is None else str(job.charge),
         )
 
-    def _agreement(self, job: JobStanding) -> AgreementStanding:
+    def _agreement(self, job: JobStanding) -> tuple[Agreement, str]:
+        """Return a job's terms and their digest; where nobody may rely on these any more, those that it began with."""
         found = self._follower.standing.agreements.get(job.submitted.agreement)
         if found is None and self._follower.fetch_missing():
             found = self._follower.standing.agreements.get(job.submitted.agreement)
-        if found is None:
+        if found is not None:
+            return found.agreement, found.terms
+        terms = None if job.terms is None else self._follower.find_terms(job.terms)
+        if terms is None or job.terms is None:
             raise _unfit(RefusalReason.AGREEMENT_NOT_ACTIVE, "the agreement is not in the log, or its text is not here")
-        return found
+        return terms, job.terms
 
-    def _compile(self, agreement: AgreementStanding) -> CompiledAgreement:
+    def _compile(self, agreement: Agreement, terms: str) -> CompiledAgreement:
         """Return an agreement ready for decisions; the last terms of each are remembered."""
         found = self._compiled.get(agreement.id)
-        if found is None or found.terms != agreement.terms:
-            found = self._compiled[agreement.id] = compile_agreement(agreement.agreement)
+        if found is None or found.terms != terms:
+            found = self._compiled[agreement.id] = compile_agreement(agreement)
         return found
 
     def _judge(self, agreement: CompiledAgreement) -> Judge:
@@ -261,9 +330,12 @@ class JobVerifier:
     def _check_standing(self, found: VerifiedJob, job: JobStanding) -> None:
         """Refuse a job that relies on what does not hold now, by the followed log or by the unit's veto."""
         standing, now = self._follower.standing, self._now()
-        if self._vetoes.find(found.targets) is not None:
+        veto = self._veto(found.targets)
+        if veto is not None and veto.kind is VetoKind.HOLD:
+            raise HeldJobError
+        if veto is not None:
             raise _unfit(RefusalReason.FROZEN, "the unit has stopped it")
-        if standing.freezes.holds(*self._relied_on(found), job.submitter):
+        if standing.freezes.holds(*self._relied_on(found)):
             raise _unfit(RefusalReason.FROZEN, "something that the job relies on is frozen")
         agreement = standing.agreements.get(found.agreement.id)
         is_active = agreement is not None and agreement.is_active(now)
@@ -271,16 +343,20 @@ class JobVerifier:
             raise _unfit(RefusalReason.AGREEMENT_NOT_ACTIVE, "the agreement is not active in the approved terms")
         if (job.life.approved_until or "") <= now:
             raise _unfit(RefusalReason.APPROVAL_MISSING, "the approval of the job is over")
-        for party in (job.partner, found.agreement.intermediary):
+        for party in (job.partner, found.agreement.intermediary, self._unit):
             if party is not None and not standing.participants.is_admitted(party, at=now):
                 raise _unfit(RefusalReason.SUBJECT_NOT_GRANTED, "a party of the agreement is not admitted")
         if found.submitted.code is not None:
             raise _unfit(RefusalReason.CODE_NOT_APPROVED, "no code of partners runs here")
 
+    def _veto(self, targets: frozenset[str]) -> Veto | None:
+        # What names this node or its unit names all that it does.
+        return self._vetoes.find({*targets, self._node, self._unit})
+
     def _relied_on(self, found: VerifiedJob) -> tuple[str | None, ...]:
-        unit = self._follower.standing.keys.organisation(self._node)
-        terms = found.agreement
-        return (*found.targets, terms.assigner, terms.intermediary, self._node, unit)
+        standing = self._follower.standing
+        owners = {one.owner for name, _ in found.versions if (one := standing.datasets.get(name)) is not None}
+        return (*found.targets, *owners, self._node, self._unit, standing.keys.organisation(self._node))
 
     @staticmethod
     def _is_ended(agreement: AgreementStanding | None, terms: str) -> bool:

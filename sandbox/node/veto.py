@@ -1,8 +1,12 @@
 """The unit's own power over its node: what it stops here is stopped, whatever the hub says, and if it says nothing.
 
-- `veto`: one job, partner or agreement does not run here, until the veto is lifted;
-- `hold`: nothing runs here, until the hold is lifted;
-- `withdraw`: nothing runs here any more, or nothing under one agreement or for one partner; it is not lifted.
+- `veto`: one job, partner or agreement does not run here, until the veto is lifted; jobs are refused;
+- `hold`: nothing runs here, until the hold is lifted; jobs wait for that;
+- `withdraw`: nothing runs here any more, or nothing under one agreement or for one partner; it is not lifted, and jobs
+  are refused.
+
+A target may also be who asked, a data set (its id or its name), or whoever grants the data; the node itself or its
+unit is everything.
 
 Each is one row of the node's database, written by one local command in one transaction: it needs no hub, no key and no
 running agent, and it outlives restarts. The agent looks before every step, and ten times a second while it computes.
@@ -19,6 +23,7 @@ from sandbox.database import reading, writing
 from sandbox.node.agent_tables import VETO
 from yingbi.clock import Clock, format_time
 from yingbi.errors import ErrorCode, InvalidRequestError, NotFoundError
+from yingbi.ids import dataset_id
 
 __all__ = ["EVERYTHING", "Veto", "VetoKind", "Vetoes"]
 
@@ -85,9 +90,11 @@ class Vetoes:
         return tuple(Veto(kind=VetoKind(kind), target=target, set_at=at) for kind, target, at in rows)
 
     def find(self, targets: Iterable[str]) -> Veto | None:
-        """Return what stops something that has to do with all of these, or nothing."""
+        """Return what stops something that has to do with all of these; a hold only where nothing else does."""
         wanted = {EVERYTHING, *targets}
-        return next((veto for veto in self.standing() if veto.target in wanted), None)
+        # The log knows a data set by an id, people by its name.
+        found = [one for one in self.standing() if wanted & {one.target, dataset_id(one.target)}]
+        return min(found, key=lambda one: one.kind is VetoKind.HOLD, default=None)
 
 
 def _standing(kind: VetoKind, target: str) -> tuple[ColumnElement[bool], ...]:

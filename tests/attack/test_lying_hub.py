@@ -7,6 +7,7 @@ attacks), and none of what it must not: keys of people, partners, units and node
 import base64
 import json
 import shutil
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -18,14 +19,16 @@ import pytest
 from sqlalchemy import text
 
 from ledger.note import parse_note, sign_note
-from policies.model import Agreement, Approvals, JobApproval, OutputApproval, terms_digest
+from policies.model import Agreement, Approvals, JobApproval, OutputApproval, terms_digest, to_json
+from policies.sign import activated_payload
 from sandbox.database import writing
 from sandbox.node.journal import JobStep, Journal
 from sandbox.query.sql import parse_sql
-from tests.lib.agents import BY_STREET, Scene, prepare_scene
+from tests.lib.agents import BY_STREET, PausingCage, Scene, prepare_scene
 from tests.lib.fake_hub import NODE, ORIGIN, FakeHub
 from tests.lib.nodes import PARTNER
 from tests.lib.realm import BUREAU
+from yingbi.clock import parse_time
 from yingbi.commitment import commit
 from yingbi.errors import (
     ConflictError,
@@ -40,7 +43,7 @@ from yingbi.ids import dataset_id, new_id
 from yingbi.key_files import encode_base64url
 from yingbi.plan.codec import plan_to_json
 from yingbi.sealing import ResultKey
-from yingbi.statement import Statement
+from yingbi.statement import Statement, sign
 
 LEASED = ["job.submitted", "job.approved", "job.leased"]
 
@@ -252,6 +255,73 @@ def test_an_agreement_that_has_ended_does_not_come_back(scene: Scene) -> None:
     lease_unjudged(scene.hub, job)
     scene.work()
     nothing_happened(scene, job)
+
+
+def countered(scene: Scene, terms: Agreement) -> str:
+    """Have the partner answer terms with others; return the digest of these."""
+    hub = scene.hub
+    after = replace(terms, version=2, limits=replace(terms.limits, jobs=1, jobs_per_day=1))
+    hub.texts[terms_digest(after)] = after
+    body = {"version": 2, "terms": terms_digest(after), "previous_terms": terms_digest(terms), "note": None}
+    said = hub.statement("agreement.countered", terms.id, body, "person:officer", on_behalf_of=PARTNER)
+    hub.record([said], is_judged=False)
+    return terms_digest(after)
+
+
+def test_terms_that_were_withdrawn_do_not_come_back_by_hiding_what_replaced_them(scene: Scene) -> None:
+    """The unit has signed the first terms, the partner's answer voids that, and the hub withholds its text."""
+    hub = scene.hub
+    terms = replace(scene.terms, id="agr-countered-1")
+    hub.texts[terms_digest(terms)], hub.documents[terms_digest(terms)] = terms, to_json(terms)
+    hub.propose(terms)
+    hub.take(hub.signature(terms, "person:cdo", Duty.UNIT_CDO))
+    countered(scene, terms)
+    activated = activated_payload(terms, issuer=BUREAU, on_behalf_of=None, at=parse_time(hub.at))
+    later = [hub.signature(terms, "person:approver", Duty.BUREAU_APPROVER), sign(activated, [hub.key(BUREAU)])]
+    for one in later:
+        hub.record([one], is_judged=False)
+    job = hub.ask(BY_STREET, terms, is_leased=False)
+    hub.record([hub.statement("job.approved", job, hub.approval(terms), BUREAU)], is_judged=False)
+    lease_unjudged(hub, job)
+    record = hub.record
+    hub.record = lambda statements, **_: record(statements, is_judged=False)  # type: ignore[method-assign]
+    scene.work()
+    nothing_happened(scene, job)
+    assert reported(scene) == ["a text of the agreement's terms is not here"]
+
+
+def test_a_job_under_terms_of_which_some_are_withheld_is_refused_and_reported(scene: Scene) -> None:
+    terms = scene.terms
+    job = scene.ask()
+    countered(scene, terms)
+    scene.work()
+    nothing_happened(scene, job)
+    refused = scene.entries(job)[-1]
+    assert (refused.type, refused.payload.body["refusals"][0]["reason"]) == ("job.refused", "agreement-not-active")
+    assert reported(scene) == ["a text of the agreement's terms is not here"]
+
+
+def test_a_job_that_runs_is_stopped_by_terms_that_are_withheld(scene: Scene) -> None:
+    job = scene.ask()
+    cage = PausingCage()
+    with scene.agent(cage=cage) as opened:
+        thread = threading.Thread(target=opened.agent.work, daemon=True)
+        thread.start()
+        assert cage.started.wait(20)
+        countered(scene, scene.terms)
+        thread.join(20)
+    assert scene.hub.told(job)[-1] == "job.interrupted"
+    assert scene.hub.uploads == []
+
+
+def test_terms_that_the_hub_shows_after_all_let_a_job_run(scene: Scene) -> None:
+    job = scene.ask()
+    digest = countered(scene, scene.terms)
+    with scene.agent() as opened:
+        opened.follower.follow()
+        scene.hub.documents[digest] = to_json(scene.hub.texts[digest])
+        opened.agent.work()
+    assert scene.hub.uploads == [job], "an answer to terms that are in force has no effect"
 
 
 # --- dropped, forked, stale -------------------------------------------------------------------------------------------

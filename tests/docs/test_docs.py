@@ -354,7 +354,9 @@ def environment(tmp_path: Path) -> dict[str, str]:
     program.parent.mkdir()
     program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m yingbi "$@"\n', encoding="utf-8")
     program.chmod(0o755)
-    (program.parent / "python3").symlink_to(sys.executable)
+    python = program.parent / "python3"
+    python.write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n', encoding="utf-8")
+    python.chmod(0o755)
     path = f"{program.parent}:{os.environ.get('PATH', os.defpath)}"
     kept = {name: value for name, value in os.environ.items() if not name.startswith("YINGBI_")}
     return {**kept, "PATH": path, "PYTHONPATH": str(ROOT), "YINGBI_LANG": "en", "COLUMNS": "120"}

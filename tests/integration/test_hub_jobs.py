@@ -155,9 +155,12 @@ def test_a_question_goes_all_the_way(world: HubWorld) -> None:
     assert lease["statement"]["payload"]
     assert lease["plan"]["value"] == plan_to_json(parse_sql(SUM))
     assert lease["size"] > lease["entries"]["leased"] > lease["entries"]["approved"][0] > lease["entries"]["submitted"]
-    assert poll(world).status_code == 204, "a job is leased once"
+    size = world.hub.standing.size
+    assert poll(world).json() == lease | {"size": size}, "told again: the answer may have been lost"
+    assert world.hub.standing.size == size, "a job is leased once"
 
     assert steps(world, *started(world, name)).status_code == 201
+    assert poll(world).status_code == 204, "begun"
     assert put(world, f"/v1/jobs/{name}/progress", {"percent": 40}).status_code == 204
     assert world.ask("GET", f"/v1/jobs/{name}", by="person:analyst").json()["progress"] == 40
 
@@ -350,6 +353,32 @@ def test_a_lease_that_ran_out_is_given_again(world: HubWorld, clock: FixedClock)
     late = steps(world, *started(world, name, attempt=1))
     assert late.status_code in (403, 409), "of an attempt that is over"
     assert steps(world, *started(world, name, attempt=2)).status_code == 201
+
+
+def test_a_lease_that_is_not_begun_is_told_again_by_a_hub_that_started_again(tmp_path: Path, clock: FixedClock) -> None:
+    home = new_hub(tmp_path / "hub", clock)
+    with open_world(home, clock) as world:
+        world.settle(firms_dataset(), TERMS)
+        name = submit(world).json()["job"]
+        told = [poll(world).json() for _ in range(2)]
+    with open_world(home, clock) as world:
+        told.append(poll(world).json())
+    assert [(one["job"], one["attempt"]) for one in told] == [(name, 1)] * 3
+
+
+@pytest.mark.parametrize("is_leased", [False, True])
+def test_a_node_whose_unit_is_suspended_gets_no_work(world: HubWorld, is_leased: bool) -> None:
+    name = submit(world).json()["job"]
+    if is_leased:
+        assert poll(world).json()["job"] == name
+    unit = firms_dataset().owner
+    body = {"party": unit, "reason": "incident", "until": None, "note": None}
+    suspended = world.state("participant.suspended", body, issuer="person:approver")
+    world.recorded("/v1/participants", suspended, by="person:approver")
+    size = world.hub.standing.size
+    answer = poll(world)
+    assert answer.status_code == 204 or "job" not in answer.json()
+    assert world.hub.standing.size == size
 
 
 def test_a_node_gets_only_its_own_work_under_its_own_name(world: HubWorld) -> None:

@@ -247,9 +247,10 @@ class FakeHub(Realm):
         version: int | None = 2,
         dataset: str = "lab/firms",
         is_leased: bool = True,
+        by: str = PARTNER,
         **changes: Any,
     ) -> str:
-        """Submit a question as the bank, approve it by the rule, and lease it; return the job's id."""
+        """Submit a question as the bank, or as one of its people, approve it by rule, and lease it; return its id."""
         self.tick()
         plan = plan_to_json(parse_sql(sql))
         opening, recipient = commit(plan), ResultKey.generate()
@@ -268,7 +269,7 @@ class FakeHub(Realm):
         }
         job = new_id("job")
         self.openings[job], self.recipients[job] = opening, recipient
-        self.say("job.submitted", job, body, PARTNER)
+        self.say("job.submitted", job, body, by, on_behalf_of=None if by == PARTNER else PARTNER)
         if is_leased:
             self.say("job.approved", job, self.approval(terms), BUREAU)
             self.give(job)
@@ -442,6 +443,13 @@ def serving(hub: FakeHub) -> Iterator[None]:
                 self.wfile.write(content)
 
         do_GET = do_POST = do_PUT = _answer  # noqa: N815 the server's names
+
+        def handle_one_request(self) -> None:
+            """Answer one; who was killed in between asks no more."""
+            try:
+                super().handle_one_request()
+            except ConnectionError:
+                self.close_connection = True
 
         def log_message(self, *_: object) -> None:
             """Say nothing."""

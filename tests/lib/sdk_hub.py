@@ -208,14 +208,21 @@ class SdkHub:
         self.keys[key.public.thumbprint] = key.public
 
     def record(
-        self, kind: str, body: Mapping[str, Any], *, issuer: str, keys: tuple[SigningKey, ...] = (), name: str = ""
+        self,
+        kind: str,
+        body: Mapping[str, Any],
+        *,
+        issuer: str,
+        keys: tuple[SigningKey, ...] = (),
+        name: str = "",
+        on_behalf_of: str | None = None,
     ) -> int:
         statement = sign(
             {
                 "type": kind,
                 "id": name or new_id(kind.partition(".")[0][:3]),
                 "issuer": issuer,
-                "on_behalf_of": None,
+                "on_behalf_of": on_behalf_of,
                 "issued_at": format_time(self.clock.now() - timedelta(hours=1)),
                 "nonce": new_nonce(),
                 "subject": [],
@@ -447,10 +454,25 @@ class SdkHub:
         """Move a job one step; the last one is its release."""
         if job.state == "submitted" or job.state in STEPS[:-1]:
             job.state = STEPS[0 if job.state == "submitted" else STEPS.index(job.state) + 1]
+            if job.state == "leased":
+                self.lease(job)
             if job.state == "released":
                 self.release(job)
 
-    def release(self, job: Job, *, issuer: str = NODE, signer: SigningKey | None = None, name: str = "") -> None:
+    def lease(self, job: Job, *, node: str = NODE, issuer: str = BUREAU, signer: SigningKey | None = None) -> None:
+        body = {"node": node, "attempt": 1, "expires_at": format_time(self.clock.now() + timedelta(minutes=5))}
+        keys = (signer or fixed_key(issuer),)
+        job.entries.append(self.record("job.leased", body, issuer=issuer, keys=keys, name=job.id))
+
+    def release(
+        self,
+        job: Job,
+        *,
+        issuer: str = NODE,
+        signer: SigningKey | None = None,
+        name: str = "",
+        on_behalf_of: str | None = None,
+    ) -> None:
         result = self.answer(job.plan)
         opening = commit(digest_json(result))
         salt = base64.urlsafe_b64encode(opening.salt).rstrip(b"=").decode()
@@ -467,7 +489,8 @@ class SdkHub:
             "rules": "sha256:" + "2" * 64,
             "budget": None,
         }
-        job.entries.append(self.record("output.released", body, issuer=issuer, keys=(signer or fixed_key(issuer),)))
+        keys = (signer or fixed_key(issuer),)
+        job.entries.append(self.record("output.released", body, issuer=issuer, keys=keys, on_behalf_of=on_behalf_of))
         job.state = "released"
 
 

@@ -1,8 +1,9 @@
 """What the log says of a job, verified here: nothing that the hub says is believed for its word.
 
 An entry counts when its receipt verifies under the pinned trust file and its statement is signed by keys that follow
-from the pinned roots. A key that the trust file does not name is looked up in the log itself: its registration must be
-an entry too, signed by a root. Whether a key was revoked later, only an audit of the whole log can say.
+from the pinned roots, among them one of the party that it names as its issuer. A key that the trust file does not name
+is looked up in the log itself: its registration must be an entry too, signed by a root. Whether a key was revoked
+later, only an audit of the whole log can say.
 """
 
 import base64
@@ -99,7 +100,7 @@ class Evidence:
         """Return an entry that is proven to be in the log, and how well.
 
         Raises:
-            VerificationError: it is not, or is signed by keys that do not follow from the roots.
+            VerificationError: it is not, or is signed by keys that do not follow from the roots, or not by its issuer.
             InvalidRequestError: nobody is trusted, because no trust file was given.
         """
         trust = self._needed()
@@ -108,7 +109,16 @@ class Evidence:
         for keyid, _ in entry.signatures:
             if keyid not in known and keyid not in trust.statement_roots:
                 known[keyid] = yield from self._learn(keyid, entry)
-        return entry, self._judge(found, replace(trust, statement_keys=known))
+        verdict = self._judge(found, replace(trust, statement_keys=known))
+        # SECURITY: whoever acts for somebody signs in his own name; nobody is named as an issuer by others.
+        signers = {known[keyid].owner for keyid, _ in entry.signatures if keyid in known}
+        if entry.type not in KEY_TYPES and entry.payload["issuer"] not in signers:
+            raise VerificationError(
+                ErrorCode.STATEMENT_UNVERIFIED,
+                f"entry {found.index} is not signed by whom it names as its issuer",
+                hint="keep entry and receipt: they are evidence",
+            )
+        return entry, verdict
 
     def _judge(self, found: EntryReceipt, trust: Trust) -> Verdict:
         report = found.verify(trust, now=self._exchange.clock.now())

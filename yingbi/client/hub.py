@@ -205,7 +205,7 @@ class Hub:
         sealed = (yield from self.exchange.ask(asked)).body
         receipts = yield from self.receipts(job)
         submitted, _ = yield from self._entry_of(receipts, "job.submitted", job)
-        released, found = yield from self._entry_of(receipts, "output.released", job, ciphertext=digest_bytes(sealed))
+        released, found = yield from self._release_of(receipts, job, ciphertext=digest_bytes(sealed))
         agreement = submitted.body["agreement"]
         if submitted.body["result_key"] != key.public or not isinstance(agreement, str):
             raise _other_key()
@@ -215,24 +215,36 @@ class Hub:
             raise VerificationError(ErrorCode.PROOF_UNVERIFIED, "the result answers another question")
         return result
 
-    def _entry_of(
-        self, receipts: Sequence[EntryReceipt], kind: str, job: str, **body: str
+    def _release_of(
+        self, receipts: Sequence[EntryReceipt], job: str, *, ciphertext: str
     ) -> Steps[tuple[Entry, EntryReceipt]]:
-        """Return the verified entry of a kind that is about a job and has these members in its body."""
-        for receipt in receipts:
-            if receipt.type != kind:
-                continue
-            entry, _ = yield from self.evidence.verify(receipt)
-            about = entry.body.get("job", entry.payload["id"])
-            is_by_node = kind != "output.released" or str(entry.payload["issuer"]).startswith("node:")
-            fits = all(entry.body.get(name) == value for name, value in body.items())
-            if (entry.type, about) == (kind, job) and is_by_node and fits:
+        """Return the entry that released these bytes, by the node that had the job's lease then."""
+        leases = yield from self._entries_of(receipts, "job.leased", job)
+        for entry, receipt in (yield from self._entries_of(receipts, "output.released", job)):
+            before = [one for one, _ in leases if one.seq < entry.seq and _is_by(one, "bureau")]
+            node = max(before, key=lambda one: one.seq).body.get("node") if before else None
+            is_by_node = _is_by(entry, "node") and entry.payload["issuer"] == node
+            if is_by_node and entry.body.get("ciphertext") == ciphertext:
                 return entry, receipt
-        raise VerificationError(
-            ErrorCode.PROOF_UNVERIFIED,
-            f"no entry `{kind}` of this job says what the hub sent",
-            hint="do not use the result; ask the bureau, and keep the receipts",
-        )
+        raise _not_said("output.released")
+
+    def _entry_of(self, receipts: Sequence[EntryReceipt], kind: str, job: str) -> Steps[tuple[Entry, EntryReceipt]]:
+        """Return the first verified entry of a kind that is about a job."""
+        for found in (yield from self._entries_of(receipts, kind, job)):
+            return found
+        raise _not_said(kind)
+
+    def _entries_of(
+        self, receipts: Sequence[EntryReceipt], kind: str, job: str
+    ) -> Steps[list[tuple[Entry, EntryReceipt]]]:
+        """Return the verified entries of a kind that are about a job, each signed by whom it names as its issuer."""
+        found = []
+        for receipt in receipts:
+            if receipt.type == kind:
+                entry, _ = yield from self.evidence.verify(receipt)
+                if (entry.type, entry.body.get("job", entry.payload["id"])) == (kind, job):
+                    found.append((entry, receipt))
+        return found
 
     # --- statements ---------------------------------------------------------------------------------------------------
 
@@ -314,6 +326,18 @@ def _filed(value: Mapping[str, Any]) -> Filed:
     if not isinstance(entries, list):
         raise malformed_answer("what was recorded")
     return Filed(entries=tuple(entry for entry in entries if isinstance(entry, dict)))
+
+
+def _is_by(entry: Entry, kind: str) -> bool:
+    return str(entry.payload["issuer"]).startswith(f"{kind}:")
+
+
+def _not_said(kind: str) -> VerificationError:
+    return VerificationError(
+        ErrorCode.PROOF_UNVERIFIED,
+        f"no entry `{kind}` of this job says what the hub sent",
+        hint="do not use the result; ask the bureau, and keep the receipts",
+    )
 
 
 def _no_result(status: JobStatus) -> SandboxError:

@@ -12,17 +12,21 @@ from yingbi.commitment import commit
 from yingbi.errors import ErrorCode, InvalidRequestError, SandboxError, VerificationError
 from yingbi.events import EntryType
 from yingbi.keys import SigningKey
-from yingbi.statement import add_signature, sign
+from yingbi.statement import Statement, add_signature, sign
 
 KEY = SigningKey.from_seed(b"\x07" * 32)
 DOCUMENT = {"words": ["纳税", "街道"]}
 NOTE = commit("a note")
 
 
+def registering(entry: str, **refs: str) -> Statement:
+    body = {"owner": "unit:tax", "catalogue_entry": entry, "privacy_unit": "enterprise", "openness": "conditional"}
+    return sign(revoked(type="dataset.registered", id="ds-lab", body=body, refs=refs), [KEY])
+
+
 def whole() -> Submission:
     content = canonical_bytes(DOCUMENT)
-    refs = {"document": digest_bytes(content), "note": NOTE.commitment}
-    statement = sign(revoked(refs=refs), [KEY])
+    statement = registering(digest_bytes(content), note=NOTE.commitment)
     return Submission(statements=(statement,), openings=(NOTE,), documents={digest_bytes(content): content})
 
 
@@ -73,6 +77,15 @@ def test_what_belongs_to_no_statement_is_refused(stray: dict[str, Any]) -> None:
     with pytest.raises(VerificationError) as caught:
         parse_submission(submission_json(whole()) | stray)
     assert caught.value.code is ErrorCode.COMMITMENT_MISMATCH
+
+
+def test_a_document_is_named_as_the_document_of_its_type_or_refused() -> None:
+    content = canonical_bytes(DOCUMENT)
+    digest, other = digest_bytes(content), "sha256:" + "0" * 64
+    for statement in (registering(other, document=digest), make_statement(refs={"declaration": digest})):
+        with pytest.raises(VerificationError):
+            Submission(statements=(statement,), documents={digest: content}).check()
+    Submission(statements=(make_statement(), registering(digest)), documents={digest: content}).check()
 
 
 @pytest.mark.parametrize("body", [b"", b"null", b"[]", b"{", b'{"statements": null}', b"\xff", b"1", b"[" * 100_000])

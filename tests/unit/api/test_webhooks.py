@@ -2,7 +2,7 @@
 
 import base64
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
 
@@ -16,7 +16,9 @@ from tests.lib.attack_world import firms_dataset
 from tests.lib.hubs import BUREAU, HubWorld, new_hub, open_world
 from yingbi.clock import FixedClock
 from yingbi.errors import ConflictError, InvalidRequestError, NotFoundError
+from yingbi.statement import Statement
 
+PARTNER = "partner:bank-a"
 URL = "https://bank-a.example/told"
 
 
@@ -113,6 +115,54 @@ def test_others_are_told_nothing(world: HubWorld) -> None:
     deliveries(world, receiver).run_once()
     assert receiver.requests == []
     assert add(world, by="person:approver").status_code == 403, "for partners"
+
+
+def frozen(world: HubWorld) -> Statement:
+    body = {"target": PARTNER, "reason": "incident", "note": None, "drill": False}
+    return world.state("access.frozen", body, issuer="person:security-admin")
+
+
+def suspended(world: HubWorld) -> Statement:
+    body = {"party": PARTNER, "reason": "incident", "until": None, "note": None}
+    return world.state("participant.suspended", body, issuer="person:approver")
+
+
+def gone(world: HubWorld) -> Statement:
+    body = {"party": PARTNER, "reason": "request", "inventory": None, "note": None}
+    return world.state("participant.offboarded", body, issuer=PARTNER)
+
+
+@pytest.mark.parametrize(
+    ("stop", "path", "by"),
+    [
+        (frozen, "/v1/incidents", "person:security-admin"),
+        (suspended, "/v1/participants", "person:approver"),
+        (gone, "/v1/participants", PARTNER),
+    ],
+)
+def test_who_is_stopped_is_told_nothing(
+    world: HubWorld, stop: Callable[[HubWorld], Statement], path: str, by: str
+) -> None:
+    add(world)
+    jobs.submit(world)
+    world.recorded(path, stop(world), by=by)
+    receiver = Receiver()
+    deliveries(world, receiver).run_once()
+    assert receiver.requests == []
+
+
+def test_who_takes_part_again_is_told_what_came_meanwhile(world: HubWorld) -> None:
+    add(world)
+    jobs.submit(world)
+    world.recorded("/v1/incidents", frozen(world), by="person:security-admin")
+    receiver = Receiver()
+    deliveries(world, receiver).run_once()
+    both = ["person:approver", "person:security-admin"]
+    body = {"target": PARTNER, "note": None, "drill": False}
+    lifted = world.state("access.unfrozen", body, issuer=both[0], signers=both)
+    world.recorded("/v1/incidents", lifted, by=both[0])
+    deliveries(world, receiver).run_once()
+    assert receiver.types == ["job.submitted", "job.approved"]
 
 
 def test_webhooks_are_their_owners(world: HubWorld) -> None:

@@ -13,7 +13,7 @@ from policies.model import Agreement, Approvals, JobApproval, OutputApproval, te
 from sandbox.disclosure.held import HeldQueue
 from sandbox.node.agent import Agent
 from sandbox.node.agent_home import OpenAgent
-from sandbox.node.journal import JobStep
+from sandbox.node.journal import JobStep, Journal
 from sandbox.node.questions import QuestionBook
 from sandbox.node.veto import VetoKind
 from tests.lib.agents import AGREEMENT, BY_STREET, LONELY, FailingCage, PausingCage, Scene
@@ -263,6 +263,41 @@ def test_a_check_of_another_candidate_or_by_the_node_lets_nothing_out(scene: Sce
     assert scene.hub.uploads == []
 
 
+def checked_by(scene: Scene, job: str, *signers: str, **options: str) -> None:
+    """Record, without judging, that a held candidate passed."""
+    with scene.home() as home:
+        (held,) = HeldQueue(home.database, home.folder / "held", home.clock).waiting()
+    body = {"job": job, "candidate": held.commitment, "rules": held.rules, "verdict": "pass", "findings": []}
+    said = scene.hub.statement("output.checked", new_id("check"), body, *signers, **options)
+    scene.hub.record([said], is_judged=False)
+
+
+def test_one_checker_in_two_names_is_one(scene: Scene) -> None:
+    job = scene.hub.ask(BY_STREET, checked(scene))
+    scene.work()
+    checked_by(scene, job, "person:checker")
+    checked_by(scene, job, "person:checker", issuer="person:cdo", on_behalf_of="person:checker")
+    scene.work(2)
+    assert scene.row(job).step is JobStep.HELD
+    assert scene.hub.uploads == []
+
+
+def test_who_may_not_check_does_not_by_signing_along(scene: Scene) -> None:
+    job = scene.hub.ask(BY_STREET, checked(scene))
+    scene.work()
+    checked_by(scene, job, "person:checker", "person:analyst", "person:approver", PARTNER)
+    scene.work(2)
+    assert scene.row(job).step is JobStep.HELD
+
+
+def test_two_people_who_sign_one_check_are_two(scene: Scene) -> None:
+    job = scene.hub.ask(BY_STREET, checked(scene))
+    scene.work()
+    checked_by(scene, job, "person:checker", "person:cdo")
+    scene.work()
+    assert scene.hub.uploads == [job]
+
+
 # --- failed, stopped, tried again -------------------------------------------------------------------------------------
 
 
@@ -346,6 +381,26 @@ def test_a_running_job_stops_when_the_log_says_so(scene: Scene, name: str) -> No
     assert (interrupted.type, interrupted.payload.body["reason"]) == ("job.interrupted", reason)
     assert scene.hub.uploads == []
     assert scene.row(job).step is JobStep.INTERRUPTED
+
+
+@pytest.mark.parametrize(
+    "target", ["person:analyst", PARTNER, NODE, OWNER, AGREEMENT, dataset_id("lab/firms")], ids=lambda name: name[:9]
+)
+def test_whatever_a_running_job_relies_on_is_frozen_stops_it(scene: Scene, target: str) -> None:
+    job = scene.ask(by="person:analyst")
+    with computing(scene) as (_, _, thread):
+        freeze(scene, target)
+        thread.join(20)
+    interrupted = scene.entries(job)[-1]
+    assert (interrupted.type, interrupted.payload.body["reason"]) == ("job.interrupted", "frozen")
+    assert scene.hub.uploads == []
+
+
+def test_a_job_of_a_frozen_analyst_does_not_start(scene: Scene) -> None:
+    job = scene.ask(by="person:analyst")
+    freeze(scene, "person:analyst")
+    scene.work()
+    assert scene.entries(job)[-1].payload.body["refusals"][0]["reason"] == "frozen"
 
 
 def test_an_agreement_that_lets_running_jobs_finish_lets_them(scene: Scene) -> None:
@@ -438,13 +493,56 @@ def test_the_hub_is_told_how_far_it_is(scene: Scene) -> None:
 # --- the unit's own power ---------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("target", [PARTNER, AGREEMENT, None])
-def test_what_the_unit_vetoed_does_not_start(scene: Scene, target: str | None) -> None:
-    job = scene.ask()
+@pytest.mark.parametrize(
+    "target", [PARTNER, AGREEMENT, "person:analyst", "lab/firms", dataset_id("lab/firms"), NODE, OWNER, None]
+)
+@pytest.mark.parametrize("kind", [VetoKind.VETO, VetoKind.WITHDRAW])
+def test_what_the_unit_vetoed_does_not_start(scene: Scene, kind: VetoKind, target: str | None) -> None:
+    job = scene.ask(by="person:analyst")
     with scene.agent() as opened:
-        opened.vetoes.set(VetoKind.VETO, target or job)
+        opened.vetoes.set(kind, target or job)
         opened.agent.work()
     assert scene.entries(job)[-1].payload.body["refusals"][0]["reason"] == "frozen"
+
+
+def test_a_node_that_its_unit_holds_asks_for_no_work(scene: Scene) -> None:
+    job = scene.ask()
+    with scene.agent() as opened:
+        opened.vetoes.set(VetoKind.HOLD)
+        assert not opened.agent.work()
+        assert scene.hub.told(job)[-1] == "job.leased", "and nothing refused"
+        with pytest.raises(SandboxError):
+            scene.row(job)
+        opened.vetoes.lift(VetoKind.HOLD)
+        opened.agent.work()
+    assert scene.hub.uploads == [job]
+
+
+def test_a_job_that_was_leased_before_the_hold_waits_for_its_end(scene: Scene) -> None:
+    job = scene.ask()
+    poll = scene.hub.poll
+    with scene.agent() as opened:
+
+        def poll_meanwhile(wait_s: float) -> tuple[int, bytes]:
+            opened.vetoes.set(VetoKind.HOLD)
+            return poll(wait_s)
+
+        scene.hub.poll = poll_meanwhile  # type: ignore[method-assign]
+        opened.agent.work()
+        assert scene.hub.told(job)[-1] == "job.leased"
+        opened.vetoes.lift(VetoKind.HOLD)
+        scene.hub.poll = poll  # type: ignore[method-assign]
+        opened.agent.work()
+    assert scene.hub.uploads == [job]
+
+
+def test_a_withdrawal_is_stronger_than_a_hold(scene: Scene) -> None:
+    job = scene.ask()
+    with scene.agent() as opened:
+        opened.vetoes.set(VetoKind.HOLD)
+        opened.vetoes.set(VetoKind.WITHDRAW)
+        opened.agent.work()
+    assert scene.hub.told(job)[-1] == "job.refused"
 
 
 def test_a_hold_stops_what_runs_although_the_hub_is_gone(scene: Scene) -> None:
@@ -464,6 +562,16 @@ def test_a_hold_stops_what_runs_although_the_hub_is_gone(scene: Scene) -> None:
     scene.work()
     assert scene.hub.told(job)[-1] == "job.interrupted"
     assert scene.row(job).cause == "frozen"
+
+
+@pytest.mark.parametrize("target", [NODE, OWNER])
+def test_a_veto_of_the_node_or_its_unit_stops_what_runs(scene: Scene, target: str) -> None:
+    job = scene.ask()
+    with computing(scene) as (opened, _, thread):
+        opened.vetoes.set(VetoKind.WITHDRAW, target)
+        thread.join(20)
+    assert scene.entries(job)[-1].payload.body["reason"] == "frozen"
+    assert scene.hub.uploads == []
 
 
 def test_a_hub_that_hangs_delays_no_veto(scene: Scene) -> None:
@@ -538,6 +646,46 @@ def test_a_freeze_of_the_cdo_reaches_the_log_when_the_hub_is_back(scene: Scene) 
     scene.work(2)
     assert NODE in scene.hub.standing.frozen
     assert [str(one.type) for one in scene.entries()].count("access.frozen") == 1
+
+
+@contextmanager
+def running(opened: OpenAgent) -> Iterator[None]:
+    """Have an agent run until the end of the block."""
+    stop = threading.Event()
+    thread = threading.Thread(target=opened.agent.run, args=(stop,), kwargs={"wait_s": 4.0}, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join(20)
+
+
+def test_a_freeze_of_the_cdo_does_not_wait_for_the_end_of_a_poll(scene: Scene) -> None:
+    from sandbox.node.stopping import report_stop
+
+    with scene.agent() as opened, running(opened):
+        wait_until(lambda: any("poll" in one for one in scene.hub.asked))
+        with scene.home() as home:
+            report_stop(home, "*", person="person:cdo", key=scene.hub.key("person:cdo"))
+        wait_until(lambda: NODE in scene.hub.standing.frozen, seconds=2)
+        assert sum("poll" in one for one in scene.hub.asked) == 1, "the poll goes on"
+    with scene.home() as home:
+        assert Journal(home.database, home.clock).outbox() == ()
+
+
+def test_a_freeze_of_the_cdo_does_not_wait_for_a_computation(scene: Scene) -> None:
+    from sandbox.node.stopping import report_stop
+
+    scene.ask()
+    cage = PausingCage()
+    with scene.agent(cage=cage) as opened, running(opened):
+        wait_until(cage.started.is_set)
+        with scene.home() as home:
+            report_stop(home, "unit:elsewhere", person="person:cdo", key=scene.hub.key("person:cdo"))
+            report_stop(home, OWNER, person="person:cdo", key=scene.hub.key("person:cdo"))
+        wait_until(lambda: NODE in scene.hub.standing.frozen, seconds=2)
+    assert scene.hub.uploads == []
 
 
 def test_without_a_fresh_head_nothing_starts(scene: Scene) -> None:

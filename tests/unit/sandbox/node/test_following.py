@@ -2,6 +2,7 @@
 
 import base64
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -12,9 +13,10 @@ from ledger.checkpoint import format_checkpoint, parse_checkpoint
 from ledger.note import Note, NoteSignature, NoteSigner, TextSigner, format_note, parse_note, sign_note
 from ledger.tiles import bundle_path, decode_bundle, encode_bundle
 from ledger.witness_evidence import EvidenceKind, parse_evidence, verify_evidence
+from policies.model import terms_digest, to_json
 from sandbox.database import writing
 from sandbox.node.agent_home import OpenAgent
-from tests.lib.agents import Scene
+from tests.lib.agents import AGREEMENT, Scene
 from tests.lib.fake_hub import ORIGIN, FakeHub
 from yingbi.clock import FixedClock
 from yingbi.errors import ErrorCode, SandboxError, TamperDetectedError, UnavailableError, VerificationError
@@ -314,6 +316,49 @@ def test_terms_that_come_late_are_folded_in(scene: Scene) -> None:
         assert opened.follower.fetch_missing()
         assert opened.follower.standing.agreements.get("agr-lab-2026-01") is not None
         assert not opened.follower.fetch_missing()
+
+
+def counter(hub: FakeHub, *, is_hidden: bool = True) -> None:
+    """Record that the partner answered the terms in force with others, whether or not that fits."""
+    old = hub.texts[next(iter(hub.texts))]
+    terms = replace(old, version=2, limits=replace(old.limits, jobs=1, jobs_per_day=1))
+    hub.texts[terms_digest(terms)] = terms
+    if not is_hidden:
+        hub.documents[terms_digest(terms)] = to_json(terms)
+    body = {"version": 2, "terms": terms_digest(terms), "previous_terms": terms_digest(old), "note": None}
+    said = hub.statement("agreement.countered", old.id, body, "person:officer", on_behalf_of="partner:bank-a")
+    hub.record([said], is_judged=False)
+
+
+def test_an_agreement_whose_terms_are_withheld_is_relied_on_by_nobody(scene: Scene) -> None:
+    with scene.agent() as opened:
+        follower = opened.follower
+        follower.follow()
+        assert follower.standing.agreements.get(AGREEMENT) is not None
+        counter(scene.hub)
+        follower.follow()
+        assert (follower.standing.agreements.get(AGREEMENT), follower.lacks_terms(AGREEMENT)) == (None, True)
+        assert follower.standing.size == follower.head.size
+        assert not follower.fetch_missing()
+    with scene.agent() as opened:
+        assert opened.follower.lacks_terms(AGREEMENT), "a restart changes nothing"
+        assert opened.follower.standing.agreements.get(AGREEMENT) is None
+
+
+def test_terms_that_come_with_later_entries_are_folded_in(scene: Scene) -> None:
+    with scene.agent() as opened:
+        follower = opened.follower
+        follower.follow()
+        counter(scene.hub)
+        follower.follow()
+        scene.hub.documents |= {digest: to_json(terms) for digest, terms in scene.hub.texts.items()}
+        something(scene.hub)
+        follower.follow()
+        assert not follower.lacks_terms(AGREEMENT)
+        found = follower.standing.agreements.get(AGREEMENT)
+        assert found is not None
+        assert found.agreement.version == 1, "the answer came too late to be one"
+        assert follower.standing.size == follower.head.size
 
 
 def test_terms_of_another_digest_are_not_taken(scene: Scene) -> None:

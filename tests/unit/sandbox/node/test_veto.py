@@ -50,7 +50,15 @@ def test_what_was_withdrawn_stays_so(scene: Scene) -> None:
             vetoes(home).set(VetoKind.VETO, EVERYTHING)
 
 
-@pytest.mark.parametrize(("target", "named"), [(EVERYTHING, NODE), (dataset_id("lab/firms"), dataset_id("lab/firms"))])
+@pytest.mark.parametrize(
+    ("target", "named"),
+    [
+        (EVERYTHING, NODE),
+        (NODE, NODE),
+        (OWNER, NODE),
+        *((name, dataset_id("lab/firms")) for name in ("lab/firms", dataset_id("lab/firms"))),
+    ],
+)
 def test_an_officers_freeze_waits_in_the_outbox(scene: Scene, target: str, named: str) -> None:
     with scene.home() as home:
         report_stop(home, target, person="person:cdo", key=scene.hub.key("person:cdo"))

@@ -82,6 +82,48 @@ def by_a_key_out_of_the_log(hub: SdkHub, job: Job) -> None:
     hub.release(job, issuer=node, signer=key)
 
 
+def by_another_node(hub: SdkHub, job: Job) -> None:
+    """Have it released by a node of another unit, which is registered and never had the job."""
+    hub.register("node:somewhere-else")
+    job.entries.pop()
+    hub.release(job, issuer="node:somewhere-else")
+
+
+def by_a_node_that_got_the_job_later(hub: SdkHub, job: Job) -> None:
+    """Lease the job to another node once the result is out."""
+    by_another_node(hub, job)
+    hub.lease(job, node="node:somewhere-else")
+
+
+def by_a_node_that_leased_it_to_itself(hub: SdkHub, job: Job) -> None:
+    """Have another node lease the job, in its own name and in the bureau's."""
+    other = "node:somewhere-else"
+    hub.register(other)
+    job.entries.pop()
+    hub.lease(job, node=other, issuer=other)
+    hub.release(job, issuer=other)
+
+
+def by_a_node_with_a_forged_lease(hub: SdkHub, job: Job) -> None:
+    """Have another node lease the job in the bureau's name."""
+    other = "node:somewhere-else"
+    hub.register(other)
+    job.entries.pop()
+    hub.lease(job, node=other, signer=fixed_key(other))
+    hub.release(job, issuer=other)
+
+
+def in_the_nodes_name(hub: SdkHub, job: Job) -> None:
+    """Have it released by the hub's own key: the node issues it on behalf of the bureau, and has not signed."""
+    job.entries.pop()
+    hub.release(job, signer=fixed_key("bureau:futian"), on_behalf_of="bureau:futian")
+
+
+def not_leased(hub: SdkHub, job: Job) -> None:
+    """Show no lease."""
+    job.entries.pop(1)
+
+
 def of_another_job(hub: SdkHub, job: Job) -> None:
     """Show an entry that released the same bytes for another job."""
     job.entries.pop()
@@ -131,6 +173,12 @@ LIES = [
     by_no_node,
     by_the_hub_as_a_node,
     by_a_key_out_of_the_log,
+    by_another_node,
+    by_a_node_that_got_the_job_later,
+    by_a_node_that_leased_it_to_itself,
+    by_a_node_with_a_forged_lease,
+    in_the_nodes_name,
+    not_leased,
     of_another_job,
     not_recorded,
     not_submitted,
@@ -265,6 +313,32 @@ def test_a_node_whose_key_was_rotated_releases() -> None:
         hub.release(there, signer=old)
     with hub.connect() as client, pytest.raises(VerificationError):
         client.job(job.id).result()
+
+
+def test_the_node_that_had_the_job_last_releases_it() -> None:
+    hub = SdkHub()
+    hub.register("node:somewhere-else")
+    with hub.connect() as client:
+        job, there = released(hub, client)
+        there.entries.pop()
+        hub.lease(there, node="node:somewhere-else")
+        hub.release(there, issuer="node:somewhere-else")
+        assert job.result() is not None
+        there.entries.pop()
+        hub.release(there)
+        with pytest.raises(VerificationError, match=r"output\.released"):
+            job.result()
+
+
+@pytest.mark.parametrize("on_behalf_of", [None, "bureau:futian"])
+def test_an_entry_that_its_issuer_has_not_signed_is_none(on_behalf_of: str | None) -> None:
+    hub = SdkHub()
+    with hub.connect() as client:
+        job, there = released(hub, client)
+        there.entries.pop()
+        hub.release(there, signer=fixed_key("bureau:futian"), on_behalf_of=on_behalf_of)
+        with pytest.raises(VerificationError):
+            client.run(client.hub.evidence.verify(job.receipts()[-1]))
 
 
 def test_keys_are_looked_up_once() -> None:

@@ -160,7 +160,7 @@ def test_receipts_are_kept_and_verify_offline(tmp_path: Any) -> None:
     with hub.connect() as client:
         job = client.dataset("tax/annual_filings").count().submit().wait(progress=False)
         receipts = job.receipts()
-    assert [one.type for one in receipts] == ["job.submitted", "output.released"]
+    assert [one.type for one in receipts] == ["job.submitted", "job.leased", "output.released"]
     entry, receipt = receipts[1].save(tmp_path / "receipts")
     assert entry.read_bytes() == receipts[1].entry
     assert receipt.read_bytes().startswith(b"c2sp.org/tlog-proof@v1")
@@ -291,7 +291,7 @@ def test_the_asynchronous_client_does_the_same(has_events: bool) -> None:
             assert [one.id for one in await client.jobs()] == [job.id]
             await job.wait(progress=False)
             assert (await job.result())["n"].tolist() == [120, SUPPRESSED]
-            assert len(await job.receipts()) == 2
+            assert len(await job.receipts()) == 3
             text = await client.sql("SELECT street, COUNT(*) AS n FROM tax.annual_filings GROUP BY 1")
             assert text.digest == query.digest
             again = await client.job(job.id)
