@@ -2,7 +2,7 @@
 
 import base64
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
@@ -222,6 +222,30 @@ def test_what_a_job_may_not_do_or_say(world: HubWorld, sql: str, changes: dict[s
     assert code in {one["code"] for one in answer.json()["reasons"]}
 
 
+def suspend(world: HubWorld, party: str) -> None:
+    body = {"party": party, "reason": "incident", "until": None, "note": None}
+    suspended = world.state("participant.suspended", body, issuer="person:approver")
+    world.recorded("/v1/participants", suspended, by="person:approver")
+
+
+def freeze(world: HubWorld, target: str) -> None:
+    body = {"target": target, "reason": "incident", "note": None, "drill": False}
+    world.recorded("/v1/incidents", world.state("access.frozen", body, issuer="person:approver"), by="person:approver")
+
+
+@pytest.mark.parametrize(
+    ("stop", "code"), [(suspend, "agreement-not-active"), (freeze, "frozen")], ids=["suspended", "frozen"]
+)
+def test_a_job_on_data_of_a_unit_that_is_stopped_is_refused_and_recorded(
+    world: HubWorld, stop: Callable[[HubWorld, str], None], code: str
+) -> None:
+    stop(world, firms_dataset().owner)
+    answer = submit(world)
+    assert (answer.status_code, answer.json()["code"]) == (403, "job-refused")
+    assert [one["code"] for one in answer.json()["reasons"]] == [code]
+    assert state(world, answer.json()["job"]) == "refused"
+
+
 def test_a_job_without_its_plan_or_without_a_key_for_repetitions(world: HubWorld) -> None:
     statement, body = job(world)
     assert world.ask("POST", "/v1/jobs", by="person:analyst", body=body).status_code == 422
@@ -371,10 +395,7 @@ def test_a_node_whose_unit_is_suspended_gets_no_work(world: HubWorld, is_leased:
     name = submit(world).json()["job"]
     if is_leased:
         assert poll(world).json()["job"] == name
-    unit = firms_dataset().owner
-    body = {"party": unit, "reason": "incident", "until": None, "note": None}
-    suspended = world.state("participant.suspended", body, issuer="person:approver")
-    world.recorded("/v1/participants", suspended, by="person:approver")
+    suspend(world, firms_dataset().owner)
     size = world.hub.standing.size
     answer = poll(world)
     assert answer.status_code == 204 or "job" not in answer.json()
@@ -422,10 +443,7 @@ def test_what_is_called_off_or_stopped_is_told_to_its_node(world: HubWorld) -> N
     cancelled = world.state("job.cancelled", body, issuer="partner:bank-a", name=first)
     assert world.post(f"/v1/jobs/{first}/cancellation", cancelled, by="partner:bank-a").status_code == 201
     assert poll(world).json()["stops"] == [first]
-    freeze = {"target": TERMS.id, "reason": "incident", "drill": False, "note": None}
-    world.recorded(
-        "/v1/incidents", world.state("access.frozen", freeze, issuer="person:approver"), by="person:approver"
-    )
+    freeze(world, TERMS.id)
     assert second in poll(world).json()["stops"]
     assert steps(world, *released(world, second, b"x")).status_code == 403, "nothing is released of what is frozen"
 
