@@ -3,22 +3,28 @@
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
+from functools import partial
+from itertools import cycle, takewhile
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import httpx
 import pytest
 
+from policies.model import terms_digest
 from tests.integration import test_hub_jobs as jobs
 from tests.integration.test_hub_process import running
 from tests.lib.attack_world import firms_dataset
-from tests.lib.hubs import HubWorld, new_hub, open_world
+from tests.lib.hubs import NODE, HubWorld, new_hub, open_world
 from tests.lib.waiting import wait_until
 from yingbi.clock import SystemClock
+from yingbi.ids import new_id
 
 SEALED = b"sealed result"
+BANK = "partner:bank-a"
+DELAYS_S: Final = (0.0, 0.04)
 
 
 class Network:
@@ -63,6 +69,53 @@ class Story:
     def start(self) -> httpx.Response:
         return jobs.steps(self.world, *self.once("started", lambda: jobs.started(self.world, self.name)))
 
+    def interrupt(self) -> httpx.Response:
+        body = {"attempt": 1, "reason": "node-stopped", "round": None, "sealed_state": None}
+        return self._node_says("job.interrupted", body)
+
+    def start_again(self) -> httpx.Response:
+        """Start the second attempt; the job was charged at the first."""
+        made = self.once("started again", lambda: jobs.started(self.world, self.name, attempt=2)[0])
+        return jobs.steps(self.world, made)
+
+    def fail(self) -> httpx.Response:
+        return self._node_says("job.failed", {"attempt": 1, "reason": "engine-error", "retryable": False})
+
+    def refuse(self) -> httpx.Response:
+        refusals = [{"reason": "frozen", "clause": None}]
+        body = {"gate": "start", "refusals": refusals, "terms": terms_digest(jobs.TERMS), "explanation": None}
+        return self._node_says("job.refused", body)
+
+    def hold(self) -> httpx.Response:
+        return jobs.steps(self.world, self.once("held", lambda: jobs.held(self.world, self.name)))
+
+    def let_pass(self) -> httpx.Response:
+        return self._check("pass")
+
+    def reject(self) -> httpx.Response:
+        return self._check("fail")
+
+    def destroy(self) -> httpx.Response:
+        content = "sha256:" + "6" * 64
+        body = {"job": self.name, "thing": "candidate", "content": content, "method": "keys-erased"}
+        return self._node_says("output.destroyed", body)
+
+    def cancel(self) -> httpx.Response:
+        body = {"reason": "request", "note": None}
+        made = self.once("cancelled", lambda: self.world.state("job.cancelled", body, issuer=BANK, name=self.name))
+        return self.world.post(f"/v1/jobs/{self.name}/cancellation", made, by=BANK)
+
+    def _node_says(self, kind: str, body: dict[str, Any]) -> httpx.Response:
+        name = self.name if kind.startswith("job.") else new_id("out")
+        return jobs.steps(self.world, self.once(kind, lambda: self.world.state(kind, body, issuer=NODE, name=name)))
+
+    def _check(self, verdict: str) -> httpx.Response:
+        rules = {"candidate": "sha256:" + "6" * 64, "rules": jobs.RULES}
+        body = {"job": self.name, **rules, "verdict": verdict, "findings": []}
+        who = {"issuer": "person:checker", "name": new_id("out")}
+        made = self.once("check", lambda: self.world.state("output.checked", body, **who))
+        return self.world.post(f"/v1/jobs/{self.name}/checks", made, by="person:checker")
+
     def release(self) -> httpx.Response:
         return jobs.steps(self.world, *self.once("released", lambda: jobs.released(self.world, self.name, SEALED)))
 
@@ -72,21 +125,37 @@ class Story:
     def fetch(self) -> httpx.Response:
         return self.world.ask("GET", f"/v1/jobs/{self.name}/result", by="person:analyst")
 
-    @property
-    def steps(self) -> list[Callable[[], httpx.Response]]:
-        return [self.submit, self.lease, self.start, self.release, self.upload, self.fetch]
+
+@dataclass(frozen=True)
+class Way:
+    """A way through a job's states: its requests, where it ends, and every entry that there must be, once each."""
+
+    steps: tuple[Callable[[Story], httpx.Response], ...]
+    ends: str
+    entries: tuple[str, ...]
 
 
-EVERYTHING = {
-    "job.submitted",
-    "job.approved",
-    "job.leased",
-    "job.started",
-    "budget.reserved",
-    "output.checked",
-    "output.released",
-    "budget.committed",
-    "output.delivered",
+ASKED: Final = ("job.submitted", "job.approved", "job.leased")
+STARTED: Final = (*ASKED, "job.started", "budget.reserved")
+OUT: Final = ("output.checked", "output.released", "budget.committed", "output.delivered")
+TO_START: Final = (Story.submit, Story.lease, Story.start)
+TO_END: Final = (Story.release, Story.upload, Story.fetch)
+
+WAYS: Final = {
+    "delivered": Way((*TO_START, *TO_END), "delivered", (*STARTED, *OUT)),
+    "interrupted, tried again, held, passed": Way(
+        (*TO_START, Story.interrupt, Story.lease, Story.start_again, Story.hold, Story.let_pass, *TO_END),
+        "delivered",
+        (*STARTED, "job.interrupted", "job.leased", "job.started", "output.held", "output.checked", *OUT),
+    ),
+    "held and rejected": Way(
+        (*TO_START, Story.hold, Story.reject, Story.destroy),
+        "rejected",
+        (*STARTED, "output.held", "output.checked", "output.destroyed"),
+    ),
+    "failed": Way((*TO_START, Story.fail), "failed", (*STARTED, "job.failed")),
+    "refused by the node": Way((Story.submit, Story.lease, Story.refuse), "refused", (*ASKED, "job.refused")),
+    "called off": Way((Story.submit, Story.cancel), "cancelled", ("job.submitted", "job.approved", "job.cancelled")),
 }
 
 
@@ -131,21 +200,33 @@ def ask_again(step: Callable[[], httpx.Response] | None) -> None:
         assert answer.is_success, (step, answer.text)
 
 
-@pytest.mark.parametrize("delay_s", [0.0, 0.04], ids=["while it is asked", "while it answers"])
-def test_killed_in_every_state_a_job_ends_as_it_should(settled: Path, delay_s: float) -> None:
+@pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
+def test_killed_in_every_state_a_job_ends_as_it_should(settled: Path, way: Way) -> None:
+    """Killed at every step that the ordinary way has not, now while it is asked, now while it answers."""
     world = HubWorld(hub=None, clock=SystemClock(), client=None)  # type: ignore[arg-type]
     story = Story(world)
     before: Callable[[], httpx.Response] | None = None
-    for step in story.steps:
+    calm, killed = way.steps[: _shared(way)], way.steps[_shared(way) :]
+    with served(settled, world) if calm else nullcontext():
+        for step in calm:
+            assert step(story).is_success
+    for step, delay_s in zip(killed, cycle(DELAYS_S), strict=False):
         with served(settled, world) as process:
             ask_again(before)
-            ask_and_kill(step, process, delay_s)
-        before = step
+            ask_and_kill(partial(step, story), process, delay_s)
+        before = partial(step, story)
     with served(settled, world):
         ask_again(before)
-        wait_until(lambda: jobs.state(world, story.name) == "delivered")
-        assert story.fetch().content == SEALED
+        wait_until(lambda: jobs.state(world, story.name) == way.ends)
+        if way.ends == "delivered":
+            assert story.fetch().content == SEALED
         receipts = world.ask("GET", f"/v1/jobs/{story.name}/receipts", by="person:analyst").json()["entries"]
-    counted = Counter(one["type"] for one in receipts)
-    assert set(counted.values()) == {1}, counted
-    assert set(counted) == EVERYTHING
+    assert Counter(one["type"] for one in receipts) == Counter(way.entries)
+
+
+def _shared(way: Way) -> int:
+    """Return how many of the first steps the ordinary way has as well, and is killed at."""
+    if way is WAYS["delivered"]:
+        return 0
+    pairs = zip(way.steps, WAYS["delivered"].steps, strict=False)
+    return sum(1 for _ in takewhile(lambda pair: pair[0] is pair[1], pairs))
