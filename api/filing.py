@@ -15,7 +15,7 @@ from api.recording import Recorded, RecordedEntry
 from api.refusals import not_now
 from api.schemas.entries import ListedEntryOut
 from api.schemas.submissions import DraftOut, EntryOut, IncompleteOut, RecordedOut, SubmissionIn
-from api.schemas.wire import PageOut
+from api.schemas.wire import PageOut, Responses, problems
 from api.signing import Caller
 from api.submissions import Submission, envelope_json, offered_keys, opening_json, parse_submission, submission_json
 from api.wiring import Hub
@@ -44,9 +44,15 @@ __all__ = [
 TRIES: Final = 20
 """How often a draft is signed anew that others sign at the same moment."""
 
-FILED: Final[dict[int | str, dict[str, object]]] = {
+_WHERE_IT_WAITS: Final = {"description": "where the draft waits", "required": True, "schema": {"type": "string"}}
+FILED: Final[Responses] = {
     201: {"description": "Recorded", "model": RecordedOut},
-    202: {"description": "Others have to sign as well", "model": IncompleteOut},
+    202: {
+        "description": "Others have to sign as well",
+        "model": IncompleteOut,
+        "headers": {"Location": _WHERE_IT_WAITS},
+    },
+    **problems(400, 404, 409),
 }
 """What a route that takes submissions may answer."""
 

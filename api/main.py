@@ -1,10 +1,11 @@
 """The hub's application: every route there is, how errors are answered, the log beside them for anybody to read."""
 
-from typing import Any, Final
+from typing import Final
 
 from fastapi import FastAPI
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from api.openapi import describe
 from api.problems import install_problems
 from api.routers.agreements import agreements
 from api.routers.datasets import datasets
@@ -17,7 +18,6 @@ from api.routers.outputs import budgets, outputs
 from api.routers.participants import duties, keys, participants
 from api.routers.public import public
 from api.routers.webhooks import webhooks
-from api.schemas.wire import ProblemOut
 from api.wiring import Hub
 from ledger.http import create_log_app
 from ledger.publish import CHECKPOINT_NAME, VKEY_NAME
@@ -68,22 +68,9 @@ def create_app(hub: Hub) -> FastAPI:
     install_problems(app)
     for router in ROUTERS:
         app.include_router(router)
-    _describe_problems(app)
+    describe(app)
     app.add_middleware(_Outer, hub=hub, log=create_log_app(hub.store, hub.log_verifiers))
     return app
-
-
-def _describe_problems(app: FastAPI) -> None:
-    """Put the form of problems into the description: no route returns it, every route may answer it."""
-    make = app.openapi
-
-    def openapi() -> dict[str, Any]:
-        described = make()
-        schemas = described.setdefault("components", {}).setdefault("schemas", {})
-        schemas.setdefault("ProblemOut", ProblemOut.model_json_schema())
-        return described
-
-    app.openapi = openapi  # type: ignore[method-assign]
 
 
 class _Outer:

@@ -54,18 +54,28 @@ def _answer_foreseen(_: Request, error: Exception) -> Response:
 def _answer_invalid(_: Request, error: Exception) -> Response:
     if not isinstance(error, RequestValidationError):
         raise error
-    problems: list[JsonValue] = [_describe(found) for found in error.errors()[:_MAX_PROBLEMS]]
+    return _answer_malformed([_describe(found) for found in error.errors()[:_MAX_PROBLEMS]])
+
+
+def _answer_malformed(problems: list[JsonValue]) -> Response:
     message = "the request does not have the form that this route takes"
     status = CATALOGUE[ErrorCode.JSON_MALFORMED].status
     return _problem(ErrorCode.JSON_MALFORMED, status, message, None, new_id("ref"), more={"problems": problems})
 
 
-def _answer_routing(_: Request, error: Exception) -> Response:
+def _answer_routing(request: Request, error: Exception) -> Response:
     if not isinstance(error, HTTPException):
         raise error
+    if error.status_code == 400:  # all that the framework cannot decode
+        return _answer_malformed([])
     # SECURITY: what the router itself refuses may quote the path.
     message = _ROUTING.get(error.status_code, "the request cannot be read")
-    return _problem(ErrorCode.USAGE, error.status_code, message, None, new_id("ref"), headers=error.headers)
+    headers = dict(error.headers or {})
+    if error.status_code == 405:
+        # Each method of a path may be a route of its own; the router names only those of the first.
+        path = request.app.openapi()["paths"].get(getattr(request.scope.get("route"), "path", None), {})
+        headers |= {"Allow": ", ".join(sorted(method.upper() for method in path))} if path else {}
+    return _problem(ErrorCode.USAGE, error.status_code, message, None, new_id("ref"), headers=headers)
 
 
 def _answer_unforeseen(_: Request, error: Exception) -> Response:

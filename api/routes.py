@@ -21,7 +21,10 @@ from api.submissions import keys_offered
 from api.wiring import Hub
 from yingbi.keys import VerifyKey
 
-__all__ = ["AnyCaller", "ApplicantRoute", "OpenHub", "ResultRoute", "SignedRoute"]
+__all__ = ["SIGNATURE", "AnyCaller", "ApplicantRoute", "OpenHub", "ResultRoute", "SignedRoute"]
+
+SIGNATURE: Final = "signature"
+"""What the description calls the way in which requests are signed."""
 
 _Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 _KEPT_HEADERS: Final = ("content-type", "location", "etag")
@@ -29,6 +32,11 @@ _KEPT_HEADERS: Final = ("content-type", "location", "etag")
 
 class SignedRoute(APIRoute):
     """A route whose requests are signed by keys that the log knows."""
+
+    def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
+        # It is described as what it is, together with what the route itself says.
+        extra = {"security": [{SIGNATURE: []}]} | (options.pop("openapi_extra", None) or {})
+        super().__init__(path, endpoint, openapi_extra=extra, **options)
 
     def get_route_handler(self) -> _Handler:
         """Return what answers a request."""

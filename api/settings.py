@@ -97,7 +97,10 @@ def _address(value: object) -> str | None:
         return None
     if not isinstance(value, str) or not _ADDRESS.fullmatch(value):
         raise _invalid("expected `address` as `https://` and a name, without a path")
-    parts = urlsplit(value)
+    try:
+        parts = urlsplit(value)
+    except ValueError:
+        raise _invalid("expected `address` with the name of a machine") from None
     # SECURITY: what is signed for a plain address can be read, and answered, by whoever is on the way.
     if parts.scheme == "http" and not is_loopback(parts.hostname or ""):
         raise _invalid("expected `address` with `https://`")

@@ -97,8 +97,7 @@ class Webhooks:
             InvalidRequestError: not an address that could be told.
             ConflictError: the party has as many as it may.
         """
-        parts = urlsplit(url) if len(url) <= _MAX_URL and url.isascii() and url.isprintable() else urlsplit("")
-        if parts.scheme != "https" or not parts.hostname or parts.username or parts.fragment:
+        if not _is_address(url):
             raise malformed("expected `url` as an `https://` address without a user or a fragment")
         now = format_time(self._clock.now())
         made = Webhook(id=new_id("hook"), owner=owner, url=url, made_at=now, next_index=next_index, failures=0)
@@ -252,6 +251,18 @@ class Deliveries:
                 _logger.warning("webhooks were not told: %s", error.code)
             except Exception:
                 _logger.exception("webhooks were not told")
+
+
+def _is_address(url: str) -> bool:
+    if len(url) > _MAX_URL or not (url.isascii() and url.isprintable()):
+        return False
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        return False
+    is_plain = parts.username is None and not parts.fragment
+    return parts.scheme == "https" and bool(host) and port != 0 and is_plain
 
 
 def _webhook(row: Row[tuple[object, ...]]) -> Webhook:

@@ -12,7 +12,7 @@ from api.refusals import changed_since, not_found
 from api.routes import AnyCaller, OpenHub, SignedRoute
 from api.schemas.agreements import AgreementOut, ApprovalOut, ImpactOut
 from api.schemas.submissions import SubmissionIn
-from api.schemas.wire import PROBLEMS, PageOut
+from api.schemas.wire import NOT_FOUND, PROBLEMS, PageOut, Responses
 from api.signing import Caller
 from api.submissions import Submission
 from api.visibility import may_see_agreement
@@ -25,6 +25,9 @@ __all__ = ["agreements"]
 
 agreements = APIRouter(prefix="/v1/agreements", tags=["agreements"], route_class=SignedRoute, responses=PROBLEMS)
 _OF_AGREEMENTS: Final = tuple(kind for kind in EntryType if kind.noun == "agreement")
+_TAGGED: Final[Responses] = {
+    200: {"headers": {"ETag": {"description": "its terms", "required": True, "schema": {"type": "string"}}}}
+}
 IfMatch = Annotated[str | None, Header(max_length=80, description="the terms that the caller has seen")]
 
 
@@ -49,7 +52,7 @@ def list_agreements(hub: OpenHub, caller: AnyCaller, cursor: Cursor = None, limi
     return PageOut(items=[_agreement_out(hub, one) for one in page.items], next=page.next)
 
 
-@agreements.get("/{agreement}")
+@agreements.get("/{agreement}", responses=_TAGGED | NOT_FOUND)
 def get_agreement(hub: OpenHub, caller: AnyCaller, agreement: str, response: Response) -> AgreementOut:
     """Return an agreement with its signatures; its ETag is the digest of its terms."""
     found = _visible(hub, caller, agreement)
@@ -57,7 +60,7 @@ def get_agreement(hub: OpenHub, caller: AnyCaller, agreement: str, response: Res
     return _agreement_out(hub, found)
 
 
-@agreements.get("/{agreement}/impact")
+@agreements.get("/{agreement}/impact", responses=NOT_FOUND)
 def get_impact(
     hub: OpenHub, caller: AnyCaller, agreement: str, step: Annotated[ImpactStep, Query()] = ImpactStep.SUSPEND
 ) -> ImpactOut:

@@ -11,7 +11,7 @@ from api.refusals import not_found
 from api.routes import AnyCaller, OpenHub, SignedRoute
 from api.schemas.datasets import DatasetOut, VersionOut
 from api.schemas.submissions import SubmissionIn
-from api.schemas.wire import PROBLEMS, PageOut
+from api.schemas.wire import NOT_FOUND, PROBLEMS, PageOut
 from policies.standing import DatasetStanding
 from sandbox.catalog.codec import dataset_to_json
 from sandbox.catalog.model import Dataset
@@ -51,7 +51,7 @@ def list_datasets(
     return PageOut(items=[_dataset_out(*one) for one in page.items], next=page.next)
 
 
-@datasets.get("/{dataset}")
+@datasets.get("/{dataset}", responses=NOT_FOUND)
 def get_dataset(hub: OpenHub, caller: AnyCaller, dataset: str) -> DatasetOut:
     """Return one data set by its id on the ledger."""
     del caller

@@ -24,7 +24,7 @@ from api.pages import Cursor, Limit, take_page
 from api.refusals import malformed, not_allowed, not_found
 from api.routes import AnyCaller, ApplicantRoute, OpenHub, SignedRoute
 from api.schemas.submissions import DraftOut, SignaturesIn, SubmissionIn
-from api.schemas.wire import PROBLEMS, PageOut
+from api.schemas.wire import NOT_FOUND, PROBLEMS, PageOut
 from api.signing import Caller
 from api.submissions import Submission
 from api.visibility import may_see_draft
@@ -63,7 +63,7 @@ def list_drafts(hub: OpenHub, caller: AnyCaller, cursor: Cursor = None, limit: L
     return _list(hub, caller, DraftKind.DRAFT, cursor, limit)
 
 
-@drafts.get("/{digest}")
+@drafts.get("/{digest}", responses=NOT_FOUND)
 def get_draft(hub: OpenHub, caller: AnyCaller, digest: str) -> DraftOut:
     """Return a draft with the statements to sign."""
     return draft_out(_visible(hub, caller, digest))

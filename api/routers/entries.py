@@ -1,13 +1,13 @@
 """What the log has of single things: documents by digest, receipts by index."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Path
 from starlette.responses import PlainTextResponse, Response
 
 from api.refusals import not_found
 from api.routes import AnyCaller, OpenHub, SignedRoute
-from api.schemas.wire import PROBLEMS
+from api.schemas.wire import NOT_FOUND, PROBLEMS, Responses, problems
 from api.signing import Caller
 from api.visibility import is_of_bureau, may_see_agreement
 from api.wiring import Hub
@@ -16,11 +16,14 @@ from ledger.receipt import format_receipt
 __all__ = ["documents", "entries"]
 
 documents = APIRouter(prefix="/v1/documents", tags=["documents"], route_class=SignedRoute, responses=PROBLEMS)
-entries = APIRouter(prefix="/v1/entries", tags=["entries"], responses=PROBLEMS)
+entries = APIRouter(prefix="/v1/entries", tags=["entries"], responses=problems(404, 422, 503))
+_TAGGED: Final[Responses] = {
+    200: {"headers": {"ETag": {"description": "the digest", "required": True, "schema": {"type": "string"}}}}
+}
 Index = Annotated[int, Path(ge=0, le=2**53)]
 
 
-@documents.get("/{digest}", response_model=Any)
+@documents.get("/{digest}", response_model=Any, responses=_TAGGED | NOT_FOUND)
 def get_document(hub: OpenHub, caller: AnyCaller, digest: str) -> Response:
     """Return the document of a digest: terms for their parties, catalogue entries for all, the rest for the bureau."""
     content = hub.documents.read(digest)

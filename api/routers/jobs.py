@@ -28,7 +28,7 @@ from api.schemas.jobs import (
     SubmittedOut,
 )
 from api.schemas.submissions import SubmissionIn
-from api.schemas.wire import PROBLEMS, JsonObject, PageOut
+from api.schemas.wire import NOT_FOUND, NOT_NOW, PROBLEMS, JsonObject, PageOut, Responses, problems
 from api.signing import Caller
 from api.submissions import Submission
 from api.visibility import may_see_job
@@ -50,15 +50,47 @@ _HEARTBEAT_S: Final = 15.0
 _STREAM_S: Final = 300.0
 _MAX_NOTICE: Final = 64 << 10
 _SEALED: Final = "application/octet-stream"
-IdempotencyKey = Annotated[str | None, Header(max_length=200)]
+_SEALED_BYTES: Final = {_SEALED: {"schema": {"type": "string", "format": "binary"}}}
+_RESULT: Final[Responses] = {
+    200: {
+        "description": "The sealed result",
+        "content": _SEALED_BYTES,
+        "headers": {"Yingbi-Ciphertext": {"description": "its digest", "required": True, "schema": {"type": "string"}}},
+    }
+}
+_EVENT: Final = {
+    "type": "object",
+    "properties": {
+        "event": {"enum": ["state", "progress"]},
+        "id": {"type": "string"},
+        "data": {
+            "type": "string",
+            "contentMediaType": "application/json",
+            "contentSchema": {"$ref": "#/components/schemas/JobOut"},
+        },
+    },
+    "required": ["event", "id", "data"],
+}
+_EVENTS: Final[Responses] = {
+    200: {
+        "description": "States and progress, as they change",
+        "content": {"text/event-stream": {"itemSchema": _EVENT}},
+    }
+}
+_SUBMITTED: Final[Responses] = {
+    202: {"headers": {"Location": {"description": "the job", "required": True, "schema": {"type": "string"}}}},
+    **problems(400, 404, 409),
+}
+IdempotencyKey = Annotated[
+    str, Header(min_length=1, max_length=200, description="a job that is sent twice with the same one runs once")
+]
 Wait = Annotated[int, Query(ge=0, le=60, description="seconds to wait for another state")]
 
 
-@jobs.post("", status_code=202, response_model=SubmittedOut)
-def post_job(hub: OpenHub, caller: AnyCaller, posted: SubmissionIn, idempotency_key: IdempotencyKey = None) -> Response:
+@jobs.post("", status_code=202, response_model=SubmittedOut, responses=_SUBMITTED)
+def post_job(hub: OpenHub, caller: AnyCaller, posted: SubmissionIn, idempotency_key: IdempotencyKey) -> Response:
     """Ask for a computation: decided at once where the rules say so; a refusal is recorded and answered 403."""
-    if idempotency_key is None:
-        raise malformed("expected the field `Idempotency-Key`", "a job that is sent twice would run twice")
+    del idempotency_key  # what it is for was done before: see `SignedRoute`
     submission = read_in(posted, types=[EntryType.JOB_SUBMITTED])
     if len(submission.statements) != 1:
         raise malformed("expected one job")
@@ -76,7 +108,7 @@ def post_job(hub: OpenHub, caller: AnyCaller, posted: SubmissionIn, idempotency_
     return JSONResponse(body.model_dump(), status_code=202, headers={"Location": f"/v1/jobs/{name}"})
 
 
-@jobs.post("/dry-run")
+@jobs.post("/dry-run", responses=NOT_NOW)
 def dry_run(hub: OpenHub, caller: AnyCaller, asked: DryRunIn) -> DryRunOut:
     """Say what would be decided about a question; nothing is recorded and nothing runs."""
     standing, at = hub.standing, format_time(hub.clock.now())
@@ -112,7 +144,7 @@ def list_jobs(hub: OpenHub, caller: AnyCaller, cursor: Cursor = None, limit: Lim
     return PageOut(items=[job_out(hub, job) for job in page.items], next=page.next)
 
 
-@jobs.get("/{job}")
+@jobs.get("/{job}", responses=NOT_FOUND)
 async def get_job(
     hub: OpenHub,
     caller: AnyCaller,
@@ -134,7 +166,7 @@ async def get_job(
     return out
 
 
-@jobs.get("/{job}/events", response_class=StreamingResponse)
+@jobs.get("/{job}/events", response_class=StreamingResponse, responses=_EVENTS | NOT_FOUND)
 async def get_events(hub: OpenHub, caller: AnyCaller, job: str, request: Request) -> Response:
     """Tell of a job's states and progress as they change (server-sent events), to its end or for five minutes."""
     first = await run_in_threadpool(_look, hub, caller, job)
@@ -142,7 +174,7 @@ async def get_events(hub: OpenHub, caller: AnyCaller, job: str, request: Request
     return StreamingResponse(events, media_type="text/event-stream", headers={"Cache-Control": "no-store"})
 
 
-@jobs.get("/{job}/result", response_class=Response)
+@jobs.get("/{job}/result", response_class=Response, responses=_RESULT | NOT_FOUND)
 def get_result(hub: OpenHub, caller: AnyCaller, job: str) -> Response:
     """Return the sealed result of a job to its partner; the first time, its delivery is recorded."""
     found = visible_job(hub, hub.standing, caller, job)
@@ -159,7 +191,7 @@ def get_result(hub: OpenHub, caller: AnyCaller, job: str) -> Response:
     return Response(sealed, media_type=_SEALED, headers={"Yingbi-Ciphertext": found.ciphertext})
 
 
-@jobs.get("/{job}/receipts")
+@jobs.get("/{job}/receipts", responses=NOT_FOUND)
 def get_receipts(hub: OpenHub, caller: AnyCaller, job: str) -> JobReceiptsOut:
     """Return all entries about a job, with their receipts."""
     return JobReceiptsOut(entries=entries_of(hub, visible_job(hub, hub.standing, caller, job)))
@@ -183,7 +215,13 @@ def post_check(hub: OpenHub, caller: AnyCaller, job: str, posted: SubmissionIn) 
     return _file(hub, caller, job, posted, EntryType.OUTPUT_CHECKED)
 
 
-@results.put("/{job}/result", status_code=204, response_class=Response)
+@results.put(
+    "/{job}/result",
+    status_code=204,
+    response_class=Response,
+    responses=problems(400, 404, 409),
+    openapi_extra={"requestBody": {"required": True, "content": _SEALED_BYTES}},
+)
 async def put_result(hub: OpenHub, caller: AnyCaller, job: str, request: Request) -> Response:
     """Take the sealed result from the job's node, once the log names its digest."""
     sealed = await request.body()
@@ -192,7 +230,7 @@ async def put_result(hub: OpenHub, caller: AnyCaller, job: str, request: Request
     return Response(status_code=204)
 
 
-@jobs.put("/{job}/notice", status_code=204, response_class=Response)
+@jobs.put("/{job}/notice", status_code=204, response_class=Response, responses=NOT_FOUND | NOT_NOW)
 def put_notice(hub: OpenHub, caller: AnyCaller, job: str, notice: JsonObject) -> Response:
     """Take from the job's node what its partner is told: reasons of a refusal, or rules that a held result breaks."""
     _own_job(hub, caller, job)
@@ -203,7 +241,7 @@ def put_notice(hub: OpenHub, caller: AnyCaller, job: str, notice: JsonObject) ->
     return Response(status_code=204)
 
 
-@jobs.put("/{job}/progress", status_code=204, response_class=Response)
+@jobs.put("/{job}/progress", status_code=204, response_class=Response, responses=NOT_FOUND | NOT_NOW)
 def put_progress(hub: OpenHub, caller: AnyCaller, job: str, progress: ProgressIn) -> Response:
     """Take from the job's node how far it is."""
     _own_job(hub, caller, job)

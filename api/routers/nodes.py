@@ -15,7 +15,7 @@ from api.refusals import not_found
 from api.routes import AnyCaller, OpenHub, SignedRoute
 from api.schemas.jobs import LeaseOut, NewsOut, PollIn
 from api.schemas.submissions import SubmissionIn
-from api.schemas.wire import PROBLEMS
+from api.schemas.wire import NOT_FOUND, NOT_NOW, PROBLEMS, Responses
 from api.signing import Caller
 from api.submissions import Submission, opening_json
 from api.wiring import Hub
@@ -39,12 +39,13 @@ _STEPS: Final = (
     EntryType.BUDGET_COMMITTED,
     EntryType.BUDGET_REFUNDED,
 )
+_POLLED: Final[Responses] = {
+    200: {"description": "A lease, or news", "model": LeaseOut | NewsOut},
+    204: {"description": "Nothing"},
+}
 
 
-@nodes.post(
-    "/{name}/poll",
-    responses={200: {"description": "A lease, or news", "model": LeaseOut}, 204: {"description": "Nothing"}},
-)
+@nodes.post("/{name}/poll", responses=_POLLED | NOT_FOUND | NOT_NOW)
 async def poll(hub: OpenHub, caller: AnyCaller, name: str, asked: PollIn, request: Request) -> Response:
     """Return a lease, or what the node has to know; or nothing after it has waited.
 

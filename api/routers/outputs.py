@@ -9,7 +9,7 @@ from api.pages import Cursor, Limit, take_page
 from api.refusals import not_found
 from api.routes import AnyCaller, OpenHub, SignedRoute
 from api.schemas.jobs import BudgetOut, HeldOut
-from api.schemas.wire import PROBLEMS, PageOut
+from api.schemas.wire import NOT_FOUND, PROBLEMS, PageOut
 from api.visibility import may_check, may_see_agreement
 from api.wiring import Hub
 from policies.jobs import JobState
@@ -35,7 +35,7 @@ def list_held(hub: OpenHub, caller: AnyCaller, cursor: Cursor = None, limit: Lim
     return PageOut(items=[_held_out(hub, job) for job in page.items], next=page.next)
 
 
-@budgets.get("")
+@budgets.get("", responses=NOT_FOUND)
 def list_budgets(
     hub: OpenHub,
     caller: AnyCaller,

@@ -10,7 +10,7 @@ from api.routes import AnyCaller, OpenHub, SignedRoute
 from api.schemas.entries import ListedEntryOut
 from api.schemas.participants import DutiesOut, ParticipantOut
 from api.schemas.submissions import SubmissionIn
-from api.schemas.wire import PROBLEMS, PageOut
+from api.schemas.wire import NOT_FOUND, PROBLEMS, PageOut
 from policies.standing import Participant, Standing
 from yingbi.clock import format_time
 from yingbi.events import EntryType
@@ -43,7 +43,7 @@ def list_participants(
     return PageOut(items=[_participant_out(standing, one) for one in page.items], next=page.next)
 
 
-@participants.get("/{party}")
+@participants.get("/{party}", responses=NOT_FOUND)
 def get_participant(hub: OpenHub, caller: AnyCaller, party: str) -> ParticipantOut:
     """Return one participant."""
     del caller

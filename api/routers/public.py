@@ -1,21 +1,34 @@
 """What anybody may ask: is the hub well, what does it count. No data, no names."""
 
 from collections import Counter
+from typing import Final, Literal
 
 from fastapi import APIRouter
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from api.metrics import Labels, render_metrics
 from api.routes import OpenHub
+from api.schemas.wire import Responses, Wire
 from api.wiring import Hub
 from yingbi.errors import SandboxError
 
-__all__ = ["public"]
+__all__ = ["HealthOut", "public"]
 
 public = APIRouter(tags=["public"])
 
 
-@public.get("/healthz")
+class HealthOut(Wire):
+    """Whether the hub records and publishes: how many entries there are, how many of them are published."""
+
+    status: Literal["ok", "failing"]
+    entries: int
+    published: int | None
+
+
+_FAILING: Final[Responses] = {503: {"description": "It does not", "model": HealthOut}}
+
+
+@public.get("/healthz", response_model=HealthOut, responses=_FAILING)
 def get_health(hub: OpenHub) -> Response:
     """Say whether the hub records and publishes."""
     try:
@@ -24,8 +37,8 @@ def get_health(hub: OpenHub) -> Response:
         published = None
     is_well = published is not None and hub.recorder.is_well
     size = hub.standing.size
-    body = {"status": "ok" if is_well else "failing", "entries": size, "published": published}
-    return JSONResponse(body, status_code=200 if is_well else 503)
+    body = HealthOut(status="ok" if is_well else "failing", entries=size, published=published)
+    return JSONResponse(body.model_dump(), status_code=200 if is_well else 503)
 
 
 @public.get("/metrics", response_class=PlainTextResponse)

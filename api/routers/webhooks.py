@@ -1,6 +1,6 @@
 """Webhooks: where a party wants to be told of its jobs."""
 
-from typing import Annotated
+from typing import Annotated, Final
 
 from fastapi import APIRouter
 from pydantic import Field
@@ -9,7 +9,7 @@ from starlette.responses import Response
 from api.pages import Cursor, Limit, take_page
 from api.refusals import not_allowed
 from api.routes import AnyCaller, OpenHub, SignedRoute
-from api.schemas.wire import PROBLEMS, PageOut, Wire
+from api.schemas.wire import NOT_FOUND, NOT_NOW, PROBLEMS, PageOut, Wire
 from api.signing import Caller
 from api.webhooks import Webhook
 
@@ -18,10 +18,13 @@ __all__ = ["WebhookIn", "WebhookOut", "webhooks"]
 webhooks = APIRouter(prefix="/v1/webhooks", tags=["webhooks"], route_class=SignedRoute, responses=PROBLEMS)
 
 
+_HTTPS: Final = r"^https://[!-~]+$"
+
+
 class WebhookIn(Wire):
     """An address that is told of entries, signed with the bureau's key."""
 
-    url: Annotated[str, Field(max_length=500, examples=["https://bank-a.example/yingbi"])]
+    url: Annotated[str, Field(max_length=500, pattern=_HTTPS, examples=["https://bank-a.example/yingbi"])]
 
 
 class WebhookOut(Wire):
@@ -33,7 +36,7 @@ class WebhookOut(Wire):
     failures: int
 
 
-@webhooks.post("", status_code=201)
+@webhooks.post("", status_code=201, responses=NOT_NOW)
 def post_webhook(hub: OpenHub, caller: AnyCaller, asked: WebhookIn) -> WebhookOut:
     """Ask to be told of what is recorded from now on."""
     return _out(hub.webhooks.add(_partner(caller), asked.url, next_index=hub.recorder.index.size))
@@ -47,7 +50,7 @@ def list_webhooks(hub: OpenHub, caller: AnyCaller, cursor: Cursor = None, limit:
     return PageOut(items=[_out(one) for one in page.items], next=page.next)
 
 
-@webhooks.delete("/{webhook}", status_code=204, response_class=Response)
+@webhooks.delete("/{webhook}", status_code=204, response_class=Response, responses=NOT_FOUND | NOT_NOW)
 def delete_webhook(hub: OpenHub, caller: AnyCaller, webhook: str) -> Response:
     """Ask to be told no more."""
     hub.webhooks.remove(caller.organisation, webhook)

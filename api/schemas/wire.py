@@ -4,10 +4,11 @@ from typing import Any, Final, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
-__all__ = ["PROBLEMS", "JsonObject", "PageOut", "ProblemOut", "Wire"]
+__all__ = ["NOT_FOUND", "NOT_NOW", "PROBLEMS", "JsonObject", "PageOut", "ProblemOut", "Responses", "Wire", "problems"]
 
 _Item = TypeVar("_Item")
 JsonObject = dict[str, Any]
+Responses = dict[int | str, dict[str, Any]]
 
 
 class Wire(BaseModel):
@@ -52,10 +53,32 @@ class ProblemOut(BaseModel):
     ref: str
 
 
-PROBLEMS: Final[dict[int | str, dict[str, Any]]] = {
-    "default": {
-        "description": "A problem (RFC 9457)",
-        "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/ProblemOut"}}},
-    }
+_MEANINGS: Final = {
+    400: "What was sent does not verify",
+    401: "Not signed as it must be",
+    403: "Refused",
+    404: "Not there, or not for the caller to know of",
+    409: "Not possible now",
+    422: "Not of the form that this route takes, or too large",
+    503: "Not at the moment; to be asked again",
 }
-"""What every route may answer instead."""
+
+
+def problems(*statuses: int) -> Responses:
+    """Return the description of the problems that a route may answer; 500 is none of them: it is a fault of the hub."""
+    content = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/ProblemOut"}}}
+    described: Responses = {status: {"description": _MEANINGS[status], "content": content} for status in statuses}
+    if 503 in described:
+        seconds = {"description": "seconds to wait", "schema": {"type": "integer", "minimum": 0}}
+        described[503]["headers"] = {"Retry-After": seconds}
+    return described
+
+
+PROBLEMS: Final = problems(401, 403, 422, 503)
+"""What every signed route may answer instead."""
+
+NOT_FOUND: Final = problems(404)
+"""What a route about one thing may answer instead."""
+
+NOT_NOW: Final = problems(409)
+"""What a route that changes something may answer instead; also while the first of two equal requests is answered."""

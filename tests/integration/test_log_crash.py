@@ -25,6 +25,7 @@ from tests.lib.databases import new_postgres_url
 from tests.lib.log_checks import check_log
 from tests.lib.log_writer import ORIGIN, SIGNER, read_acknowledged
 from tests.lib.statements import make_statement
+from tests.lib.tracing import needs_strace, under_fault
 from yingbi.clock import SystemClock
 from yingbi.errors import SandboxError
 from yingbi.receipts import Checkpoint
@@ -35,17 +36,7 @@ ENTRIES = 3
 WRITER_CALLS = 60  # more than any thread of the writer makes of any one call
 
 
-def _can_trace() -> bool:
-    if shutil.which("strace") is None:
-        return False
-    command = ["strace", "-qq", "-e", "inject=getpid:signal=KILL:when=9", "true"]
-    return subprocess.run(command, capture_output=True, check=False).returncode == 0
-
-
-pytestmark = [
-    pytest.mark.strace,
-    pytest.mark.skipif(not _can_trace(), reason="strace is missing or may not trace here"),
-]
+pytestmark = needs_strace
 
 
 class Scene:
@@ -69,9 +60,7 @@ class Scene:
     def run(self, fault: str) -> tuple[bool, str]:
         """Run the writer under `fault`; return whether it survived, and what it acknowledged."""
         writer = [sys.executable, "-m", "tests.lib.log_writer", str(self.folder), self.url, str(ENTRIES)]
-        call = fault.partition(":")[0]
-        command = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", f"trace={call}", "-e", f"inject={fault}", *writer]
-        command += [str(self.export)] if self.export else []
+        command = under_fault(fault, [*writer, *([str(self.export)] if self.export else [])])
         done = threading.Event()
         watcher = threading.Thread(target=self._watch, args=(done,))
         if self.is_watched:

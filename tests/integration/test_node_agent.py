@@ -11,8 +11,9 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import IO
 
 import pytest
 
@@ -24,9 +25,10 @@ from sandbox.node.journal import JobStep
 from tests.lib import command_line
 from tests.lib.agents import Scene, prepare_scene
 from tests.lib.command_line import Done
-from tests.lib.fake_hub import NODE, ORIGIN, serving
+from tests.lib.fake_hub import NODE, ORIGIN, FakeHub, serving
 from tests.lib.nodes import PARTNER
 from tests.lib.realm import BUREAU
+from tests.lib.tracing import needs_strace, under_fault
 from tests.lib.waiting import wait_until
 from yingbi.clock import SystemClock
 from yingbi.keys import save_signing_key
@@ -54,15 +56,19 @@ def scene(published: Path, tmp_path: Path) -> Iterator[Scene]:
         yield scene
 
 
-def started(scene: Scene, fault: str = "") -> "subprocess.Popen[bytes]":
-    """Start `yingbi node run`; `fault` runs in the process first."""
+def started(
+    scene: Scene, fault: str = "", *, disk: str | None = None, said_by: IO[bytes] | None = None
+) -> "subprocess.Popen[bytes]":
+    """Start `yingbi node run`; `fault` runs in the process first, `disk` is what its disk does."""
     code = f"{fault}\nfrom yingbi.cli import main\nmain()\n"
+    command = [sys.executable, "-c", code, "node", "run", "--node", str(scene.folder / "node")]
     return subprocess.Popen(
-        [sys.executable, "-c", code, "node", "run", "--node", str(scene.folder / "node")],
+        command if disk is None else under_fault(disk, command),
         cwd=ROOT,
         env={**os.environ, "PYTHONPATH": str(ROOT), "YINGBI_LANG": "en", "OPENBLAS_NUM_THREADS": "1"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        stdout=said_by or subprocess.PIPE,
+        stderr=said_by or subprocess.PIPE,
+        start_new_session=True,
     )
 
 
@@ -131,12 +137,49 @@ def test_a_killed_agent_goes_on_and_releases_once(scene: Scene, place: str) -> N
         assert agent.wait(60) == -signal.SIGKILL
     with running(scene):
         wait_until(lambda: scene.hub.uploads and scene.row(job).step is JobStep.DONE, seconds=60)
+    expect_once(scene, job)
+
+
+def expect_once(scene: Scene, job: str) -> None:
     told = scene.hub.told(job)
     once = ("job.started", "budget.reserved", "output.checked", "output.released", "budget.committed")
     assert [told.count(one) for one in once] == [1] * len(once)
     assert scene.charged() == 1
     assert len(set(scene.hub.results.values())) == 1
     assert scene.hub.result(job)["result"]["kind"] == "table"
+
+
+@pytest.mark.parametrize("first", [1, 10, 40])
+@needs_strace[0]
+@needs_strace[1]
+def test_a_disk_that_is_full_for_a_while_costs_nothing(scene: Scene, first: int, tmp_path: Path) -> None:
+    """Every thread's writes fail from its n-th on, four times: the agent goes on by itself, or after a restart."""
+    with (tmp_path / "said.txt").open("wb") as said_by:
+        agent = started(scene, disk=f"pwrite64:error=ENOSPC:when={first}..{first + 3}", said_by=said_by)
+        try:
+            job = scene.ask()
+            wait_until(lambda: agent.poll() is not None or scene.hub.uploads, seconds=60)
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(agent.pid, signal.SIGKILL)
+            agent.wait(60)
+    assert b"Traceback" not in (tmp_path / "said.txt").read_bytes()
+    with running(scene):
+        wait_until(lambda: scene.hub.uploads and scene.row(job).step is JobStep.DONE, seconds=60)
+    expect_once(scene, job)
+
+
+def counted(monkeypatch: pytest.MonkeyPatch, hub: FakeHub, name: str) -> list[object]:
+    """Return the arguments with which a method of the hub is called from now on."""
+    seen: list[object] = []
+    answer = getattr(hub, name)
+
+    def noted(asked: object) -> object:
+        seen.append(asked)
+        return answer(asked)
+
+    monkeypatch.setattr(hub, name, noted)
+    return seen
 
 
 # A computation that ends only when it is cancelled.
@@ -150,17 +193,22 @@ DuckdbEngine.run = waiting
 """
 
 
-def test_a_hold_by_command_stops_a_running_computation_and_outlives_restarts(scene: Scene) -> None:
+def test_a_hold_by_command_stops_a_running_computation_and_outlives_restarts(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with running(scene, SLOW):
         job = scene.ask()
         wait_until(lambda: state_of(scene, job) is JobState.STARTED, seconds=60)
         assert [row["kind"] for row in said(scene, "hold", "--json").ok().json] == ["hold"]
         wait_until(lambda: state_of(scene, job) is JobState.INTERRUPTED, seconds=60)
     scene.hub.give(job, attempt=2)
+    polls, heads = counted(monkeypatch, scene.hub, "poll"), counted(monkeypatch, scene.hub, "read")
     with running(scene):
-        wait_until(lambda: state_of(scene, job) is JobState.REFUSED, seconds=60)
-    assert said(scene, "hold", "--lift", "--json").ok().json == []
-    assert scene.hub.uploads == []
+        wait_until(lambda: heads.count("checkpoint") >= 3, seconds=60)
+        assert polls == [], "it follows the log, and asks for no work"
+        assert said(scene, "hold", "--lift", "--json").ok().json == []
+        wait_until(lambda: scene.hub.uploads == [job] and scene.row(job).step is JobStep.DONE, seconds=60)
+    assert polls
 
 
 def test_a_freeze_in_the_log_stops_a_running_computation(scene: Scene) -> None:

@@ -24,6 +24,7 @@ def test_what_is_written_is_read_back() -> None:
         ("bureau:futian", "nobody"),
         ('bureau = "bureau:futian"\n', ""),
         ("https://hub.example", "http://hub.example"),
+        ("https://hub.example", "https://M["),
         ("https://hub.example", "https://hub.example/path"),
         ("https://hub.example", "https://user@hub.example"),
         ("https://hub.example", "ftp://hub.example"),

@@ -185,6 +185,9 @@ def test_webhooks_are_their_owners(world: HubWorld) -> None:
         "ftp://bank-a.example",
         "told",
         "https://bänk.example",
+        "https://M[",
+        "https://bank-a.example:99999/",
+        "https://bank-a.example:0/",
         "https://bank-a.example/" + "x" * 600,
     ],
 )

@@ -26,7 +26,7 @@ def demo(
 ) -> None:
     """Play the story in `folder`, made anew; end with 0 only if every step is as it must be."""
     try:
-        import ledger.home  # noqa: F401  # the hub is a process of its own: what it needs is missed here, not there
+        import ledger.home  # noqa: F401 the hub is a process of its own: what it needs is missed here, not there
     except ImportError as error:
         raise missing_extra("hub", error) from error
     try:
