@@ -3,13 +3,13 @@
 import base64
 import binascii
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from enum import StrEnum
 from typing import Final
 
-from sqlalchemy import Engine, Row, delete, func, select, update
+from sqlalchemy import ColumnElement, Engine, Row, delete, func, select, update
 
 from api.database import insert_new, reading, writing
 from api.refusals import malformed, not_found, not_now
@@ -26,6 +26,7 @@ __all__ = ["KEPT_FOR", "Draft", "DraftKind", "Drafts", "add_signatures", "merge"
 KEPT_FOR: Final = timedelta(days=7)
 _SIGNATURE_BYTES: Final = 64
 _MAX_APPLICATIONS: Final = 1000
+_MAX_OF_NETWORK: Final = 20
 
 
 class DraftKind(StrEnum):
@@ -37,7 +38,7 @@ class DraftKind(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Draft:
-    """A submission, who sent it, and whose signatures are missing."""
+    """A submission, who sent it (an application: from where in the network), and whose signatures are missing."""
 
     digest: str
     kind: DraftKind
@@ -46,6 +47,7 @@ class Draft:
     missing: tuple[str, ...]
     made_at: str
     expires_at: str
+    network: str = ""
 
     @property
     def parties(self) -> frozenset[str]:
@@ -80,6 +82,7 @@ class Drafts:
         kind: DraftKind,
         missing: Iterable[str],
         before: Draft | None = None,
+        network: str = "",
     ) -> Draft | None:
         """Keep a submission; nothing where the draft of its statements is not any more as it was `before`.
 
@@ -92,6 +95,7 @@ class Drafts:
             kind: whose draft it is.
             missing: whose signatures are missing.
             before: the draft of the same statements, where there is one.
+            network: from where an application came, empty where that says nothing.
 
         Raises:
             ConflictError: as many are kept already as may be, or the statements wait as another kind.
@@ -107,6 +111,7 @@ class Drafts:
             missing=tuple(missing),
             made_at=format_time(now),
             expires_at=format_time(now + KEPT_FOR),
+            network=network,
         )
         with writing(self._engine) as connection:
             is_over = DRAFT.c.expires_at < draft.made_at
@@ -114,12 +119,12 @@ class Drafts:
             if kind is DraftKind.APPLICATION:
                 is_earlier = DRAFT.c.digest != draft.digest
                 connection.execute(delete(DRAFT).where(DRAFT.c.kind == kind, DRAFT.c.sender == sender, is_earlier))
-            is_mine = DRAFT.c.kind == kind if kind is DraftKind.APPLICATION else DRAFT.c.sender == sender
-            kept = connection.execute(select(func.count()).select_from(DRAFT).where(is_mine)).scalar_one()
-            if kept >= (_MAX_APPLICATIONS if kind is DraftKind.APPLICATION else self._limit):
-                raise not_now(
-                    "too many drafts wait for signatures", "wait until some of them are signed or have expired"
-                )
+            for limit, is_counted in self._limits(draft):
+                kept = connection.execute(select(func.count()).select_from(DRAFT).where(is_counted)).scalar_one()
+                if kept >= limit:
+                    raise not_now(
+                        "too many drafts wait for signatures", "wait until some of them are signed or have expired"
+                    )
             is_new = insert_new(connection, DRAFT, **_row(draft))
         return draft if is_new else None
 
@@ -162,10 +167,12 @@ class Drafts:
             counted = {DraftKind(kind): int(number) for kind, number in connection.execute(query)}
         return {kind: counted.get(kind, 0) for kind in DraftKind}
 
-    def of_kind(self, kind: DraftKind) -> list[Draft]:
-        """Return the drafts of a kind, oldest first."""
+    def of_kind(self, kind: DraftKind, *, sender: str | None = None) -> list[Draft]:
+        """Return the drafts of a kind, oldest first; of one sender where one is named."""
         now = format_time(self._clock.now())
         query = select(DRAFT).where(DRAFT.c.kind == kind, DRAFT.c.expires_at >= now)
+        if sender is not None:
+            query = query.where(DRAFT.c.sender == sender)
         with reading(self._engine) as connection:
             rows = connection.execute(query.order_by(DRAFT.c.made_at, DRAFT.c.digest)).all()
         return [_draft(row) for row in rows]
@@ -180,10 +187,21 @@ class Drafts:
         with writing(self._engine) as connection:
             connection.execute(delete(DRAFT).where(DRAFT.c.expires_at < format_time(self._clock.now())))
 
-    def applicants(self) -> dict[str, VerifyKey]:
-        """Return the keys of pending applications by thumbprint."""
-        statements = (one for draft in self.of_kind(DraftKind.APPLICATION) for one in draft.submission.statements)
-        return offered_keys(statements)
+    def keys_offered_by(self, sender: str) -> dict[str, VerifyKey]:
+        """Return the keys, by thumbprint, that a sender's pending application would register."""
+        found = self.of_kind(DraftKind.APPLICATION, sender=sender)
+        return offered_keys(one for draft in found for one in draft.submission.statements)
+
+    def _limits(self, draft: Draft) -> Iterator[tuple[int, ColumnElement[bool]]]:
+        """Yield how many drafts there may be before this one, of those that a condition holds for."""
+        if draft.kind is not DraftKind.APPLICATION:
+            yield self._limit, DRAFT.c.sender == draft.sender
+            return
+        is_waiting = DRAFT.c.kind == draft.kind
+        yield _MAX_APPLICATIONS, is_waiting
+        # SECURITY: keys cost nothing, and a stranger who has many could keep everybody else from applying.
+        if draft.network:
+            yield _MAX_OF_NETWORK, is_waiting & (DRAFT.c.network == draft.network)
 
     def _keep_again(
         self, before: Draft, submission: Submission, kind: DraftKind, missing: tuple[str, ...]
@@ -277,6 +295,7 @@ def _row(draft: Draft) -> dict[str, object]:
         "missing": json.dumps(draft.missing),
         "made_at": draft.made_at,
         "expires_at": draft.expires_at,
+        "network": draft.network,
     }
 
 
@@ -289,4 +308,5 @@ def _draft(row: Row[tuple[object, ...]]) -> Draft:
         missing=tuple(json.loads(row.missing)),
         made_at=row.made_at,
         expires_at=row.expires_at,
+        network=row.network,
     )

@@ -94,7 +94,9 @@ def file_submission(
             keys = signing_keys(hub, whole).values()
             for statement in whole.statements:
                 verify_signatures(statement, keys)
-            draft = hub.drafts.keep(whole, sender=caller.name, kind=kind, missing=error.missing, before=before)
+            draft = hub.drafts.keep(
+                whole, sender=caller.name, kind=kind, missing=error.missing, before=before, network=caller.network
+            )
             if draft is None:
                 continue
             return answer_incomplete(draft)

@@ -102,7 +102,8 @@ class Leasing:
     def _leasable(self, standing: Standing, node: str, *, at: str) -> Iterator[JobStanding]:
         if not _may_work(standing, node, at=at):
             return
-        for job in self._worklist.open_jobs(standing):
+        # Who has waited longest comes first: a job that fails again and again goes behind the others each time.
+        for job in sorted(self._worklist.open_jobs(standing), key=lambda job: job.entries[-1]):
             if job.state not in _LEASABLE or (job.life.approved_until or "") <= at:
                 continue
             if job.state is JobState.LEASED and at <= (job.life.leased_until or ""):

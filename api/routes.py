@@ -5,6 +5,8 @@ A router that is made with `SignedRoute` has no route that could be reached unsi
 
 from collections.abc import Callable, Coroutine
 from contextlib import ExitStack
+from dataclasses import replace
+from ipaddress import ip_address, ip_network
 from typing import Annotated, Any, Final
 
 from fastapi import Depends
@@ -21,7 +23,7 @@ from api.submissions import keys_offered
 from api.wiring import Hub
 from yingbi.keys import VerifyKey
 
-__all__ = ["SIGNATURE", "AnyCaller", "ApplicantRoute", "OpenHub", "ResultRoute", "SignedRoute"]
+__all__ = ["SIGNATURE", "AnyCaller", "ApplicantRoute", "OpenHub", "ResultRoute", "SignedRoute", "network_of"]
 
 SIGNATURE: Final = "signature"
 """What the description calls the way in which requests are signed."""
@@ -60,12 +62,7 @@ class SignedRoute(APIRoute):
 
     async def receive(self, request: Request, hub: Hub) -> SentRequest:
         """Return the request with its whole body."""
-        body = await _limited_body(request, self.limit(hub))
-        query = request.scope["query_string"].decode("latin-1")
-        path = request.scope.get("raw_path", b"").decode("latin-1").partition("?")[0]
-        return SentRequest(
-            method=request.method, target=f"{path}?{query}" if query else path, headers=request.headers, body=body
-        )
+        return replace(_head(request), body=await _limited_body(request, self.limit(hub)))
 
     def limit(self, hub: Hub) -> int:
         """Return how many bytes a body may have."""
@@ -79,6 +76,11 @@ class SignedRoute(APIRoute):
 class ResultRoute(SignedRoute):
     """A signed route that takes a sealed result."""
 
+    async def receive(self, request: Request, hub: Hub) -> SentRequest:
+        """Return the request with its whole body; so much is read only where its head is signed by a key in force."""
+        await run_in_threadpool(hub.authenticator.expect, _head(request))
+        return await super().receive(request, hub)
+
     def limit(self, hub: Hub) -> int:
         """Return how many bytes a sealed result may have."""
         return hub.settings.max_result_bytes
@@ -89,8 +91,12 @@ class ApplicantRoute(SignedRoute):
 
     def authenticate(self, hub: Hub, sent: SentRequest) -> Caller:
         """Return who sent the request, by the log's keys, the body's or those of pending applications."""
-        keys: dict[str, VerifyKey] = keys_offered(sent.body) if sent.method == "POST" else hub.drafts.applicants()
-        return hub.authenticator.authenticate_applicant(sent, keys)
+
+        def find_offered(keyid: str) -> VerifyKey | None:
+            offered = keys_offered(sent.body or b"") if sent.method == "POST" else hub.drafts.keys_offered_by(keyid)
+            return offered.get(keyid)
+
+        return hub.authenticator.authenticate_applicant(sent, find_offered)
 
 
 class _Stream(Response):
@@ -105,6 +111,33 @@ class _Stream(Response):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         with self._inside:
             await self._stream(scope, receive, send)
+
+
+def _head(request: Request) -> SentRequest:
+    query = request.scope["query_string"].decode("latin-1")
+    path = request.scope.get("raw_path", b"").decode("latin-1").partition("?")[0]
+    return SentRequest(
+        method=request.method,
+        target=f"{path}?{query}" if query else path,
+        headers=request.headers,
+        body=None,
+        network=network_of(request.client.host if request.client else ""),
+    )
+
+
+def network_of(host: str) -> str:
+    """Return the network of an address: what one sender may have many of (IPv4 /24, IPv6 /48); empty for this machine.
+
+    Behind a proxy on the same machine all senders are this machine.
+    """
+    try:
+        address = ip_address(host.partition("%")[0])
+    except ValueError:
+        return ""
+    address = getattr(address, "ipv4_mapped", None) or address
+    if address.is_loopback:
+        return ""
+    return str(ip_network((address, 24 if address.version == 4 else 48), strict=False))
 
 
 async def _limited_body(request: Request, limit: int) -> bytes:
@@ -145,7 +178,7 @@ AnyCaller = Annotated[Caller, Depends(_caller)]
 async def _answer_once(
     hub: Hub, signer: str, key: str, sent: SentRequest, handle: Callable[[], Coroutine[Any, Any, Response]]
 ) -> Response:
-    fingerprint = fingerprint_of(sent.method, sent.target, sent.body)
+    fingerprint = fingerprint_of(sent.method, sent.target, sent.body or b"")
     before = await run_in_threadpool(hub.answers.begin, signer, key, fingerprint)
     if before is not None:
         return Response(before.body, status_code=before.status, headers=before.headers)

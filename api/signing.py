@@ -1,7 +1,7 @@
 """Who sends a request: RFC 9421 signatures by keys that the log knows, each nonce once (docs/spec/http.md)."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from api.nonces import Nonces
@@ -13,17 +13,25 @@ from yingbi.http_signing import SignedRequest, verify_request
 from yingbi.ids import parse_party
 from yingbi.keys import VerifyKey
 
-__all__ = ["Authenticator", "Caller", "SentRequest"]
+__all__ = ["Authenticator", "Caller", "FindKey", "SentRequest"]
+
+FindKey = Callable[[str], VerifyKey | None]
+"""Returns the key of a thumbprint, or nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SentRequest:
-    """A request as it came: `target` is its path and query, `headers` all its fields."""
+    """A request as it came.
+
+    `target`: its path and query. `headers`: all its fields. `body`: None while it is yet to come. `network`: from
+    where in the network it came, empty where that says nothing.
+    """
 
     method: str
     target: str
     headers: Mapping[str, str] | Any
-    body: bytes
+    body: bytes | None
+    network: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +40,7 @@ class Caller:
 
     `party`: whose key it is; None of somebody who has only applied. `organisation`: for whom a person works, whose a
     node is, else the party itself. `is_admitted`: whether it takes part now. `duties`: what a person may do now.
+    `network`: from where somebody asks who has only applied.
     """
 
     key: VerifyKey
@@ -39,6 +48,7 @@ class Caller:
     organisation: str
     is_admitted: bool = False
     duties: frozenset[Duty] = field(default_factory=frozenset)
+    network: str = ""
 
     @property
     def name(self) -> str:
@@ -70,19 +80,24 @@ class Authenticator:
             RefusedError: the sender is frozen or has left.
         """
         standing, now = self._standing(), format_time(self._clock.now())
-
-        def find(keyid: str) -> VerifyKey | None:
-            holder = standing.keys.find(keyid, at=now)
-            return None if holder is None else holder.key
-
-        signed = self._verify(sent, find)
+        signed = self._verify(sent, _registered(standing, now))
         holder = standing.keys.find(signed.key.thumbprint, at=now)
         if holder is None or holder.owner is None:
             raise unsigned("the request's key is not good any more")
         return _caller(standing, signed.key, holder.owner, now)
 
-    def authenticate_applicant(self, sent: SentRequest, keys: Mapping[str, VerifyKey]) -> Caller:
+    def expect(self, sent: SentRequest) -> None:
+        """Let pass the head of a request that is signed; its nonce is not used up, and its body yet to be verified.
+
+        Raises:
+            AuthenticationError: not signed as it must be, by a key that is good now.
+        """
+        self._check(replace(sent, body=None), _registered(self._standing(), format_time(self._clock.now())))
+
+    def authenticate_applicant(self, sent: SentRequest, find_offered: FindKey) -> Caller:
         """Return who sent a request that may also be signed by a key that is yet to be registered.
+
+        `find_offered` returns such a key by its thumbprint, or nothing.
 
         Raises:
             AuthenticationError: not signed as it must be, or sent before.
@@ -90,22 +105,30 @@ class Authenticator:
         now = format_time(self._clock.now())
         standing = self._standing()
 
-        def find(keyid: str) -> VerifyKey | None:
-            holder = standing.keys.find(keyid, at=now)
-            return keys.get(keyid) if holder is None else holder.key
-
-        signed = self._verify(sent, find)
+        registered = _registered(standing, now)
+        signed = self._verify(sent, lambda keyid: registered(keyid) or find_offered(keyid))
         holder = standing.keys.find(signed.key.thumbprint, at=now)
         if holder is None or holder.owner is None:
-            return Caller(key=signed.key, party=None, organisation="")
+            return Caller(key=signed.key, party=None, organisation="", network=sent.network)
         return _caller(standing, signed.key, holder.owner, now)
 
-    def _verify(self, sent: SentRequest, find: Callable[[str], VerifyKey | None]) -> SignedRequest:
+    def _check(self, sent: SentRequest, find: FindKey) -> SignedRequest:
         url = self._address() + sent.target
-        signed = verify_request(sent.method, url, sent.headers, sent.body, find_key=find, clock=self._clock)
+        return verify_request(sent.method, url, sent.headers, sent.body, find_key=find, clock=self._clock)
+
+    def _verify(self, sent: SentRequest, find: FindKey) -> SignedRequest:
+        signed = self._check(sent, find)
         if not self._nonces.use(signed.key.thumbprint, signed.nonce, signed.expires_at):
             raise unsigned("the request was sent before")
         return signed
+
+
+def _registered(standing: Standing, at: str) -> FindKey:
+    def find(keyid: str) -> VerifyKey | None:
+        holder = standing.keys.find(keyid, at=at)
+        return None if holder is None else holder.key
+
+    return find
 
 
 def _caller(standing: Standing, key: VerifyKey, party: str, now: str) -> Caller:

@@ -53,6 +53,7 @@ DRAFT: Final = Table(
     Column("missing", Text, nullable=False),
     Column("made_at", String(27), nullable=False),
     Column("expires_at", String(27), nullable=False),
+    Column("network", String(50), nullable=False),
     Index("hub_draft_by_end", "expires_at"),
 )
 """Submissions that wait for signatures of others; `content` is the submission in canonical JSON."""

@@ -5,13 +5,15 @@ the rest. Entries are told in their order, each until the receiver has taken it,
 the hub instead always works. The hub connects to public addresses only, unless its operator says otherwise.
 """
 
+import asyncio
 import base64
 import ipaddress
 import json
 import logging
 import socket
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
@@ -36,6 +38,7 @@ _MAX_URL: Final = 500
 _MAX_HOOKS: Final = 10
 _AT_ONCE: Final = 500
 _TIMEOUT_S: Final = 10.0
+_ROUND_S: Final = 30.0
 _LOOK_S: Final = 5.0
 _PAUSES_S: Final = (1, 5, 30, 120, 600, 3600)
 _logger = logging.getLogger(__name__)
@@ -81,6 +84,10 @@ def is_public(host: str) -> bool:
     except (OSError, UnicodeError):
         return False
     return bool(found) and all(ipaddress.ip_address(address.partition("%")[0]).is_global for address in found)
+
+
+def _connect() -> httpx.AsyncClient:
+    return httpx.AsyncClient(follow_redirects=False, trust_env=False, timeout=_TIMEOUT_S, limits=httpx.Limits())
 
 
 class Webhooks:
@@ -158,7 +165,7 @@ class Webhooks:
 class Deliveries:
     """A thread that tells webhooks of new entries. Use it as a context manager; `run_once` does it now.
 
-    `may_reach` says of a host whether the hub may connect to it.
+    `connect` opens what messages are sent with; `may_reach` says of a host whether the hub may connect to it.
     """
 
     def __init__(
@@ -168,14 +175,14 @@ class Deliveries:
         bureau: Bureau,
         clock: Clock,
         *,
-        http: httpx.Client,
+        connect: Callable[[], httpx.AsyncClient] = _connect,
         may_reach: Callable[[str], bool] = is_public,
     ) -> None:
         self._webhooks = webhooks
         self._recorder = recorder
         self._bureau = bureau
         self._clock = clock
-        self._http = http
+        self._connect = connect
         self._may_reach = may_reach
         self._end = threading.Event()
         self._thread = threading.Thread(target=self._run, name="yingbi-webhooks", daemon=True)
@@ -189,23 +196,27 @@ class Deliveries:
         self._thread.join()
 
     def run_once(self) -> None:
-        """Tell every webhook that is due of what is new.
+        """Tell every webhook that is due of what is new, all at the same time: none waits for a slow one.
 
         Raises:
             UnavailableError: the database cannot be used now.
         """
         size = self._recorder.index.size
-        for hook in self._webhooks.due():
-            if hook.next_index < size and not self._end.is_set():
-                self._tell(hook, size)
+        due = [hook for hook in self._webhooks.due() if hook.next_index < size]
+        if due:
+            asyncio.run(self._tell_all(due, size))
 
-    def _tell(self, hook: Webhook, size: int) -> None:
-        stop = min(size, hook.next_index + _AT_ONCE)
+    async def _tell_all(self, hooks: Sequence[Webhook], size: int) -> None:
+        async with self._connect() as http:
+            await asyncio.gather(*(self._tell(http, hook, size) for hook in hooks))
+
+    async def _tell(self, http: httpx.AsyncClient, hook: Webhook, size: int) -> None:
+        stop, end = min(size, hook.next_index + _AT_ONCE), time.monotonic() + _ROUND_S
         for index in range(hook.next_index, stop):
-            if not self._may_be_told(hook.owner):
-                return  # it is told of all this once it takes part again
+            if self._end.is_set() or time.monotonic() > end or not self._may_be_told(hook.owner):
+                return  # it is told of the rest in another round; if it is stopped, once it takes part again
             message = self._message(hook, index)
-            if message is not None and not self._send(hook, message):
+            if message is not None and not await self._send(http, hook, message):
                 self._webhooks.postpone(hook)
                 return
             if message is not None:
@@ -230,16 +241,16 @@ class Deliveries:
         content = json.dumps(body, separators=(",", ":")).encode()
         return Message(id=f"{hook.id}.{index}", timestamp=int(now.timestamp()), body=content)
 
-    def _send(self, hook: Webhook, message: Message) -> bool:
-        # SECURITY: a partner names the address; asked each time, for a name may come to mean another machine.
-        if not self._may_reach(urlsplit(hook.url).hostname or ""):
-            return False
+    async def _send(self, http: httpx.AsyncClient, hook: Webhook, message: Message) -> bool:
+        headers = sign_message(self._bureau, message)
         try:
-            headers = sign_message(self._bureau, message)
-            with self._http.stream(
-                "POST", hook.url, content=message.body, headers=headers, timeout=_TIMEOUT_S
-            ) as response:
-                return response.is_success
+            # SECURITY: of the whole; a receiver that sends a byte now and then would hold the hub for ever.
+            async with asyncio.timeout(_TIMEOUT_S):
+                # SECURITY: a partner names the address; asked each time, for a name may come to mean another machine.
+                if not await asyncio.to_thread(self._may_reach, urlsplit(hook.url).hostname or ""):
+                    return False
+                async with http.stream("POST", hook.url, content=message.body, headers=headers) as response:
+                    return response.is_success
         except (httpx.HTTPError, httpx.InvalidURL, OSError):
             return False
 

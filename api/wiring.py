@@ -4,8 +4,6 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
-import httpx
-
 from api.bureau import Bureau
 from api.catalogue import HubCatalogue
 from api.deciding import Decider
@@ -114,7 +112,6 @@ def open_hub(
         )
         answers.forget_unfinished()
         address, catalogue, webhooks = Address(settings.address), HubCatalogue(documents), Webhooks(engine, clock)
-        http = stack.enter_context(httpx.Client(follow_redirects=False, trust_env=False))
         forget = (nonces.forget_expired, answers.forget_old, drafts.forget_expired)
         yield Hub(
             settings=settings,
@@ -136,9 +133,7 @@ def open_hub(
             leasing=Leasing(bureau, recorder.worklist, lease_s=settings.lease_s),
             results=Results(engine, clock),
             webhooks=webhooks,
-            deliveries=stack.enter_context(
-                Deliveries(webhooks, recorder, bureau, clock, http=http, may_reach=may_reach)
-            ),
+            deliveries=stack.enter_context(Deliveries(webhooks, recorder, bureau, clock, may_reach=may_reach)),
             upkeep=stack.enter_context(Upkeep(bureau, recorder, clock, forget=forget)),
             turnstile=Turnstile(settings.max_in_flight),
             metrics=Metrics(),

@@ -86,7 +86,7 @@ def verify_request(
     method: str,
     url: str,
     headers: Mapping[str, str] | Any,
-    body: bytes,
+    body: bytes | None,
     *,
     find_key: Callable[[str], VerifyKey | None],
     clock: Clock,
@@ -97,7 +97,7 @@ def verify_request(
         method: in upper case.
         url: the absolute URI that the client asked for.
         headers: with `items()` of all field lines in order.
-        body: as it came, before any decoding.
+        body: as it came, before any decoding; None where it is yet to come, and to be verified then.
         find_key: returns the key of a thumbprint that is good now, or nothing.
         clock: tells when now is.
 

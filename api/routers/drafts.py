@@ -125,6 +125,8 @@ def _visible(hub: Hub, caller: Caller, digest: str) -> Draft:
 
 
 def _list(hub: Hub, caller: Caller, kind: DraftKind, cursor: str | None, limit: int) -> PageOut[DraftOut]:
-    found = (draft for draft in hub.drafts.of_kind(kind) if may_see_draft(caller, draft))
+    # Whoever has only applied knows of nothing but his own.
+    kept = hub.drafts.of_kind(kind, sender=caller.name if caller.party is None else None)
+    found = (draft for draft in kept if may_see_draft(caller, draft))
     page = take_page(found, key=lambda draft: f"{draft.made_at} {draft.digest}", cursor=cursor, limit=limit)
     return PageOut(items=[draft_out(draft) for draft in page.items], next=page.next)

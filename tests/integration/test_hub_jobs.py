@@ -496,3 +496,16 @@ def test_a_hub_that_starts_again_goes_on(tmp_path: Path, clock: FixedClock) -> N
         put(world, f"/v1/jobs/{name}/result", b"sealed")
     with open_world(home, clock) as world:
         assert world.ask("GET", f"/v1/jobs/{name}/result", by="person:analyst").content == b"sealed"
+
+
+def test_a_job_that_fails_goes_behind_those_that_wait(world: HubWorld) -> None:
+    first, second = (str(submit(world).json()["job"]) for _ in range(2))
+    told = []
+    for attempt in (1, 1, 2, 2):
+        name = str(poll(world).json()["job"])
+        told.append(name)
+        begun = started(world, name, attempt)
+        assert steps(world, *(begun if attempt == 1 else begun[:1])).status_code == 201
+        body = {"attempt": attempt, "reason": "engine-error", "retryable": True}
+        assert steps(world, world.state("job.failed", body, issuer=NODE, name=name)).status_code == 201
+    assert told == [first, second, first, second]

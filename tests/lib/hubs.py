@@ -64,13 +64,13 @@ def lab_terms(name: str = "agr-lab-2026-01", **changes: Any) -> Agreement:
 
 
 class AsgiClient:
-    """Asks an application from any thread; the application runs in one event loop, as under a server."""
+    """Asks an application from any thread, at an address of its own; it runs in one event loop, as under a server."""
 
-    def __init__(self, app: Any) -> None:
+    def __init__(self, app: Any, *, host: str = "127.0.0.1") -> None:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
-        transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+        transport = httpx.ASGITransport(app, raise_app_exceptions=False, client=(host, 1))
         self._client = httpx.AsyncClient(transport=transport, base_url=ADDRESS, timeout=60)
 
     def request(self, method: str, path: str, *, content: bytes = b"", headers: Mapping[str, str]) -> httpx.Response:

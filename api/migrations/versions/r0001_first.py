@@ -46,6 +46,7 @@ def upgrade() -> None:
         sa.Column("missing", sa.Text(), nullable=False),
         sa.Column("made_at", sa.String(27), nullable=False),
         sa.Column("expires_at", sa.String(27), nullable=False),
+        sa.Column("network", sa.String(50), nullable=False),
     )
     op.create_index("hub_draft_by_end", "hub_draft", ["expires_at"])
     op.create_table(

@@ -47,9 +47,13 @@ def world(tmp_path: Path, clock: FixedClock) -> Iterator[HubWorld]:
 
 
 def deliveries(world: HubWorld, receiver: Receiver, *, is_reachable: bool = True) -> Deliveries:
-    http = httpx.Client(transport=httpx.MockTransport(receiver), follow_redirects=False)
+    def connect() -> httpx.AsyncClient:
+        return httpx.AsyncClient(transport=httpx.MockTransport(receiver), follow_redirects=False)
+
     hub = world.hub
-    return Deliveries(hub.webhooks, hub.recorder, hub.bureau, world.clock, http=http, may_reach=lambda _: is_reachable)
+    return Deliveries(
+        hub.webhooks, hub.recorder, hub.bureau, world.clock, connect=connect, may_reach=lambda _: is_reachable
+    )
 
 
 def add(world: HubWorld, by: str = "person:analyst", url: str = URL) -> httpx.Response:
