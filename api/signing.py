@@ -134,7 +134,8 @@ def _registered(standing: Standing, at: str) -> FindKey:
 def _caller(standing: Standing, key: VerifyKey, party: str, now: str) -> Caller:
     organisation = standing.keys.organisation(party) or ""
     if standing.freezes.holds(party, organisation):
-        raise not_allowed("access is frozen", "two people of the bureau can let it go on")
+        stopped = party if standing.freezes.holds(party) else organisation
+        raise not_allowed(f"access of `{stopped}` is frozen", "ask the bureau; two of its people can let it go on")
     participant = standing.participants.get(organisation)
     if participant is not None and participant.state is ParticipantState.OFFBOARDED:
         raise not_allowed("the participant has left")

@@ -37,6 +37,7 @@ __all__ = [
 ]
 
 MAX_ALLOWED: Final = 64
+_MAX_TOLD: Final = 3
 
 
 def rule_error() -> Reason:
@@ -63,7 +64,7 @@ def dataset_not_granted(
     if not own:
         # SECURITY: agreements of others are not spoken of.
         code = RefusalReason.SUBJECT_NOT_GRANTED if compiled else RefusalReason.AGREEMENT_NOT_ACTIVE
-        yield Reason(code=code, rule=None, dataset=name, message="no active agreement is with this party")
+        yield Reason(code=code, rule=None, dataset=name, message="no agreement in force is with this party")
         return
     elsewhere = [item for item in own if name in item.datasets]
     if elsewhere:
@@ -298,7 +299,7 @@ def _outside_scope(item: CompiledAgreement, request: Request, context: Context, 
                 rule=Rule(agreement=item.id, path=path),
                 dataset=name,
                 allowed=tuple(allowed)[:MAX_ALLOWED],
-                message=f"agreement `{item.id}` {message}",
+                message=f"agreement `{item.id}` {message} (`{'`, `'.join(tuple(allowed)[:_MAX_TOLD])}`)",
             )
 
 

@@ -182,5 +182,5 @@ def _unsigned(message: str) -> AuthenticationError:
     return AuthenticationError(
         ErrorCode.REQUEST_UNSIGNED,
         message,
-        hint="sign method, target URI, content digest and what else docs/spec/http.md names",
+        hint="sign method, target URI, content digest and what else docs/spec/http.md names, by a key in force",
     )

@@ -1,6 +1,6 @@
 """Jobs: asked, decided, followed, called off; their results and receipts. Another's job is not there: 404."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from time import monotonic
 from typing import Annotated, Final
@@ -40,6 +40,8 @@ from yingbi.canonical import canonical_bytes
 from yingbi.clock import format_time
 from yingbi.errors import ErrorCode, RefusedError
 from yingbi.events import EntryType
+from yingbi.events.outputs import CheckVerdict
+from yingbi.statement import Statement
 
 __all__ = ["jobs", "results"]
 
@@ -211,8 +213,19 @@ def post_approval(hub: OpenHub, caller: AnyCaller, job: str, posted: SubmissionI
 
 @jobs.post("/{job}/checks", status_code=201, responses=FILED)
 def post_check(hub: OpenHub, caller: AnyCaller, job: str, posted: SubmissionIn) -> Response:
-    """Say of a held result whether it may leave."""
-    return _file(hub, caller, job, posted, EntryType.OUTPUT_CHECKED)
+    """Say of a held result whether it may leave: once each, and yes only where somebody's yes can let it out."""
+
+    def check(statement: Statement) -> None:
+        body, notice = statement.payload.body, hub.results.notice(job)
+        is_final = isinstance(notice, dict) and notice.get("final") is True
+        if is_final and body.get("verdict") == CheckVerdict.PASS:
+            raise not_now("nothing of this result may come out, whoever approves it", "`fail` ends it")
+        standing = hub.standing.jobs.get(job)
+        said = [] if standing is None else [(one.by, one.verdict, one.candidate) for one in standing.checks]
+        if (statement.payload.issuer, body.get("verdict"), body.get("candidate")) in said:
+            raise not_now("you have said so of this result", "others may have to say so too")
+
+    return _file(hub, caller, job, posted, EntryType.OUTPUT_CHECKED, check)
 
 
 @results.put(
@@ -280,14 +293,24 @@ def _event(kind: str, number: int, job: JobOut) -> str:
     return f"event: {kind}\nid: {number}\ndata: {job.model_dump_json()}\n\n"
 
 
-def _file(hub: Hub, caller: Caller, job: str, posted: SubmissionIn, kind: EntryType) -> Response:
-    """Record a statement about exactly this job."""
+def _file(
+    hub: Hub,
+    caller: Caller,
+    job: str,
+    posted: SubmissionIn,
+    kind: EntryType,
+    judge: Callable[[Statement], None] | None = None,
+) -> Response:
+    """Record a statement about exactly this job, where `judge` lets it pass."""
     visible_job(hub, hub.standing, caller, job)
 
     def check(submission: Submission) -> None:
         for one in submission.statements:
             if (one.payload.body.get("job") or one.payload.id) != job:
                 raise malformed("a statement is about another job")
+            # What was recorded is answered with its entry, whatever is so by now.
+            if judge is not None and hub.recorder.index.find(one) is None:
+                judge(one)
 
     return file_submission(hub, caller, posted, types=[kind], check=check)
 

@@ -15,6 +15,8 @@ from yingbi.events.people import AccessFrozen, AccessUnfrozen
 __all__ = ["FreezeRegister"]
 
 _STOPPERS: Final = (Duty.SECURITY_ADMIN, Duty.BUREAU_APPROVER)
+_WHO: Final = "a security administrator or an approver; a unit's chief data officer for what is the unit's"
+_SPELLING: Final = "`partner:bank-a`, `person:…`, `node:…`, the id of an agreement or of a data set (`ds-…`)"
 
 
 class FreezeRegister:
@@ -59,12 +61,14 @@ class FreezeRegister:
 
     def _freeze(self, said: Said) -> Effect:
         body: AccessFrozen = said.body
+        if not self._is_known(body.target):
+            raise StatementRefusedError(Rule.STATE, "nothing of this name is here to freeze", hint=_SPELLING)
         in_emergency = {
             one for one in said.signers.people if self._people.emergency_duties(one, at=said.at) & set(_STOPPERS)
         }
         able = self._able(body.target, said) | in_emergency
         if not able:
-            raise StatementRefusedError(Rule.DUTY, "nobody signed who may freeze this")
+            raise StatementRefusedError(Rule.DUTY, "nobody signed who may freeze this", hint=_WHO)
         sides = {str(self._people.employer(one)) for one in able}
         stopped_by = self._frozen.get(body.target, frozenset()) | sides
         return lambda _: None if body.drill else self._frozen.update({body.target: stopped_by})
@@ -72,10 +76,10 @@ class FreezeRegister:
     def _unfreeze(self, said: Said) -> Effect:
         body: AccessUnfrozen = said.body
         if not body.drill and body.target not in self._frozen:
-            raise StatementRefusedError(Rule.STATE, "expected what is frozen")
+            raise StatementRefusedError(Rule.STATE, "this is not frozen", hint="`yingbi incidents` lists what is")
         able = self._able(body.target, said)
         if not able:
-            raise StatementRefusedError(Rule.DUTY, "nobody signed who may let this go on")
+            raise StatementRefusedError(Rule.DUTY, "nobody signed who may let this go on", hint=_WHO)
         check_lifted(self._people, able, self._frozen.get(body.target, frozenset()), self._bureau)
         return lambda _: None if body.drill else self._lift(body.target)
 
@@ -88,6 +92,11 @@ class FreezeRegister:
         officers = self._people.with_duty(said.signers, Duty.UNIT_CDO, at=said.at)
         own = {one for one in officers if owner is not None and self._people.employer(one) == owner}
         return own | set(self._people.with_duty(said.signers, *_STOPPERS, at=said.at))
+
+    def _is_known(self, target: str) -> bool:
+        """Tell whether there is such a party or thing: a slip of the pen must not look like a stop."""
+        registers = (self._datasets.get(target), self._agreements.get(target))
+        return self._keys.is_known(target) or any(found is not None for found in registers)
 
     def _owner(self, target: str) -> str | None:
         dataset, agreement = self._datasets.get(target), self._agreements.get(target)

@@ -313,10 +313,16 @@ def _literal(item: DataItem, value: Scalar) -> str:
 
 def _nearest(item: DataItem, text: str | None) -> str | None:
     """Return a hint that names declared values near a literal; a domain is public, the literal is not repeated."""
-    near = difflib.get_close_matches((text or "")[:80], item.domain or (), n=2, cutoff=0.5)
-    return f"did you mean {' or '.join(f'`{value}`' for value in near)}" if near else None
+    codes = tuple(item.domain or ())
+    near = difflib.get_close_matches((text or "")[:80], codes, n=2, cutoff=0.5)
+    if near:
+        return f"did you mean {' or '.join(f'`{value}`' for value in near)}"
+    told = ", ".join(f"`{value}`" for value in codes[:_MAX_TOLD])
+    more = f" and {len(codes) - _MAX_TOLD} more" if len(codes) > _MAX_TOLD else ""
+    return f"one of {told}{more}" if codes else None
 
 
+_MAX_TOLD: Final = 8
 _EXPECTED: Final = {
     ItemType.INTEGER: "expected an integer",
     ItemType.DECIMAL: "expected a decimal with no more digits than the column has",

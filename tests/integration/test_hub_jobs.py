@@ -431,6 +431,25 @@ def test_a_held_result_waits_for_a_person_and_its_node_hears_of_the_check(world:
     assert news.status_code == 200
     assert news.json()["checks"] == [world.hub.standing.size - 1]
     assert poll(world).status_code == 204, "news are told once"
+    assert world.post(f"/v1/jobs/{name}/checks", check, by="person:checker").status_code == 201, "it is recorded"
+    again = world.state("output.checked", body, issuer="person:checker", name=new_id("out"))
+    assert world.post(f"/v1/jobs/{name}/checks", again, by="person:checker").status_code == 409
+
+
+def test_nobody_lets_out_what_may_never_come_out(world: HubWorld) -> None:
+    name = submit(world).json()["job"]
+    poll(world)
+    steps(world, *started(world, name))
+    steps(world, held(world, name))
+    notice = {"findings": [{"risk": "threshold", "rule": "table.empty", "dimension": None, "verdict": "fail"}]}
+    assert put(world, f"/v1/jobs/{name}/notice", {**notice, "final": True}).status_code == 204
+    candidate = world.ask("GET", "/v1/outputs/held", by="person:checker").json()["items"][0]["candidate"]
+    answers = []
+    for verdict in ("pass", "fail"):
+        body = {"job": name, "candidate": candidate, "rules": RULES, "verdict": verdict, "findings": []}
+        check = world.state("output.checked", body, issuer="person:checker", name=new_id("out"))
+        answers.append(world.post(f"/v1/jobs/{name}/checks", check, by="person:checker").status_code)
+    assert answers == [409, 201]
 
 
 def test_what_is_called_off_or_stopped_is_told_to_its_node(world: HubWorld) -> None:

@@ -78,3 +78,12 @@ def test_an_emergency_freezes_and_does_not_unfreeze(realm: Realm) -> None:
     assert realm.standing.frozen == {PARTNER}
     with pytest.raises(MissingSignaturesError):
         unfreeze(realm, PARTNER, "person:reviewer", "person:sec")
+
+
+@pytest.mark.parametrize("drill", [False, True])
+@pytest.mark.parametrize("target", ["partner:nobody", "node:typo", "agr-typo", "ds-" + "a" * 26, "person:ghost"])
+def test_what_is_not_there_is_not_frozen(realm: Realm, target: str, drill: bool) -> None:
+    with pytest.raises(StatementRefusedError) as caught:
+        freeze(realm, target, "person:sec", drill=drill)
+    assert caught.value.rule is Rule.STATE
+    assert realm.standing.frozen == frozenset()
