@@ -29,6 +29,7 @@ from yingbi.audit.texts import LANGUAGES
 from yingbi.canonical import canonical_bytes
 from yingbi.errors import ErrorCode, NotFoundError
 from yingbi.events import EntryType
+from yingbi.events.jobs import JobSubmitted
 from yingbi.receipts import HASH_BYTES, Receipt
 
 __all__ = ["Built", "Contents", "build_bundle", "chosen_jobs"]
@@ -199,7 +200,9 @@ def _documents(case: Case, stories: Iterable[Story], contents: Contents) -> tupl
 def _wanted(case: Case, stories: Iterable[Story], jobs: Collection[str] | None) -> set[str]:
     things = set(case.reading.documents)
     if jobs is not None:
-        requests = [story.request for story in stories if story.request is not None]
+        # Submissions without an effect count too: a verifier does not know the rules by which they have none.
+        submitted = (fact.body for story in stories for fact in story.recorded(EntryType.JOB_SUBMITTED))
+        requests = [body for body in submitted if isinstance(body, JobSubmitted)]
         used = {row.dataset for request in requests for row in request.datasets}
         things &= used | {request.agreement for request in requests}
     return {digest for thing in things for digest in case.reading.documents[thing]}

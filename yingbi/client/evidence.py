@@ -7,7 +7,6 @@ later, only an audit of the whole log can say.
 """
 
 import base64
-import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -16,7 +15,7 @@ from typing import Any, Final
 
 from yingbi.canonical import canonical_bytes
 from yingbi.client.exchange import Exchange, Question, list_all, malformed_answer, route
-from yingbi.client.problems import plain
+from yingbi.client.problems import plain, read_object
 from yingbi.client.shown import fields_html, fields_text
 from yingbi.client.wire import Reply, Steps
 from yingbi.errors import ErrorCode, InvalidRequestError, NotFoundError, SandboxError, VerificationError
@@ -27,7 +26,7 @@ from yingbi.verify.merkle import TILE_WIDTH
 from yingbi.verify.report import Name
 from yingbi.verify.source import tile_path
 from yingbi.verify.statement import SignerKey, StatementError, parse_jwk, thumbprint
-from yingbi.verify.strict import Malformed
+from yingbi.verify.strict import MAX_INT, Malformed
 
 __all__ = ["EntryReceipt", "Evidence", "parse_receipts"]
 
@@ -106,9 +105,12 @@ class Evidence:
         trust = self._needed()
         entry = _parse(found.entry)
         known = {**trust.statement_keys, **self._own}
-        for keyid, _ in entry.signatures:
-            if keyid not in known and keyid not in trust.statement_roots:
-                known[keyid] = yield from self._learn(keyid, entry)
+        unknown = [keyid for keyid, _ in entry.signatures if keyid not in known and keyid not in trust.statement_roots]
+        if unknown:
+            # SECURITY: an entry that is not in the log may claim any place in it, and the places of keys lie before.
+            self._check_place(found)
+        for keyid in unknown:
+            known[keyid] = yield from self._learn(keyid, entry)
         verdict = self._judge(found, replace(trust, statement_keys=known))
         # SECURITY: whoever acts for somebody signs in his own name; nobody is named as an issuer by others.
         signers = {known[keyid].owner for keyid, _ in entry.signatures if keyid in known}
@@ -120,19 +122,17 @@ class Evidence:
             )
         return entry, verdict
 
+    def _check_place(self, found: EntryReceipt) -> None:
+        report = found.verify(self._needed(), now=self._exchange.clock.now(), statements=False)
+        if report.first_failure is not None or Name.INCLUSION not in _held(report):
+            raise _unproven(found, report)
+
     def _judge(self, found: EntryReceipt, trust: Trust) -> Verdict:
         report = found.verify(trust, now=self._exchange.clock.now())
-        held = {check.name for check in report.checks if check.outcome is Outcome.PASSED}
         # With `quorum none` in the trust file the user has said that the log alone is enough.
         enough = {Verdict.VERIFIED} | ({Verdict.LOG_SIGNED_ONLY} if trust.policy.quorum == "none" else set())
-        if report.verdict not in enough or not {Name.INCLUSION, Name.STATEMENT} <= held:
-            failure = report.first_failure
-            why = report.verdict if failure is None else failure.message
-            raise VerificationError(
-                ErrorCode.PROOF_UNVERIFIED,
-                f"entry {found.index} does not verify under the trust file: {plain(str(why))}",
-                hint="keep entry and receipt: they are evidence",
-            )
+        if report.verdict not in enough or not {Name.INCLUSION, Name.STATEMENT} <= _held(report):
+            raise _unproven(found, report)
         return report.verdict
 
     def _learn(self, keyid: str, entry: Entry) -> Steps[SignerKey]:
@@ -141,7 +141,8 @@ class Evidence:
         It is looked up for every entry: what ended it may have come since the entry before.
         """
         if (keyid, entry.seq) not in self._learnt:
-            places = yield from self._changes_of({keyid})
+            # What came after the entry changes nothing about who could sign it.
+            places = [index for index in (yield from self._changes_of({keyid})) if index <= entry.seq]
             for index in places:
                 # What is proven to stand there stands there for ever.
                 if index not in self._key_entries:
@@ -177,7 +178,7 @@ class Evidence:
         A key relies on the one that it was rotated from, and on those that signed its entry: a node's on its unit's.
         """
         listed = yield from list_all(self._exchange, ("keys",))
-        changes = [(row["index"], _KeyChange.of(row)) for row in listed if type(row.get("index")) is int]
+        changes = [(_index_of(row), _KeyChange.of(row)) for row in listed]
         wanted, size = set(keyids), 0
         while size != len(wanted):
             size = len(wanted)
@@ -190,17 +191,24 @@ class Evidence:
         """Return a key entry that is in the log; its signatures are judged by the key ring, which knows the rules."""
         entry = _parse(found.entry)
         report = found.verify(self._needed(), now=self._exchange.clock.now(), statements=False)
-        held = {check.name for check in report.checks if check.outcome is Outcome.PASSED}
-        if report.first_failure is not None or Name.INCLUSION not in held or entry.type not in KEY_TYPES:
+        is_in_log = report.first_failure is None and Name.INCLUSION in _held(report)
+        if not is_in_log or entry.seq != found.index or entry.type not in KEY_TYPES:
             raise _unknown_key()
         return entry
 
     def fetch(self, index: int) -> Steps[EntryReceipt]:
-        """Return an entry of the public log with its receipt, neither verified."""
+        """Return an entry of the public log with its receipt, neither verified.
+
+        Raises:
+            NotFoundError: the hub has none at this place.
+            VerificationError: it sends something else.
+        """
         reply = yield from self._exchange.ask(
             Question(path=route("entries", str(index), "receipt"), accept="text/plain", max_bytes=_NOTE_BYTES)
         )
         size = _size_of(reply)
+        if not 0 <= index < size:
+            raise malformed_answer("the receipt of the entry that was asked for")
         number, first = divmod(index, TILE_WIDTH)
         width = min(TILE_WIDTH, size - number * TILE_WIDTH)
         bundle = yield from self._bundle(number, width)
@@ -241,13 +249,25 @@ class _KeyChange:
         """Return what can be read of an entry; of one that cannot, nothing."""
         try:
             statement = row["statement"]
-            body = json.loads(base64.b64decode(statement["payload"]))["body"]
+            body = (read_object(base64.b64decode(statement["payload"])) or {})["body"]
             new = thumbprint(parse_jwk(body["jwk"])) if "jwk" in body else None
-            old = body.get("old", body.get("keyid"))
-            signers = {str(signature["keyid"]) for signature in statement["signatures"]}
-        except (KeyError, TypeError, ValueError):
+            ended = body.get("old", body.get("keyid"))
+            signers = {signature["keyid"] for signature in statement["signatures"]}
+        except (AttributeError, KeyError, TypeError, ValueError):
             return cls()
-        return cls(new=new, old=old, relies_on=frozenset(signers | ({old} if isinstance(old, str) else set())))
+        old = ended if isinstance(ended, str) else None
+        return cls(new=new, old=old, relies_on=frozenset(signers if old is None else signers | {old}))
+
+
+def _held(report: Report) -> set[str]:
+    return {check.name for check in report.checks if check.outcome is Outcome.PASSED}
+
+
+def _index_of(row: Mapping[str, Any]) -> int:
+    index = row.get("index")
+    if type(index) is not int or not 0 <= index <= MAX_INT:
+        raise malformed_answer("key entries with their places in the log")
+    return index
 
 
 def _file(path: str) -> Question:
@@ -258,10 +278,10 @@ def _receipt(row: object) -> EntryReceipt:
     if not isinstance(row, dict) or type(row.get("index")) is not int or not isinstance(row.get("receipt"), str):
         raise malformed_answer("an entry and its receipt")
     try:
-        data = canonical_bytes(row.get("entry"))
-    except SandboxError:
+        data, receipt = canonical_bytes(row.get("entry")), row["receipt"].encode()
+    except (SandboxError, UnicodeEncodeError):
         raise malformed_answer("an entry in canonical JSON") from None
-    return EntryReceipt(index=row["index"], type=plain(row.get("type")), entry=data, receipt=row["receipt"].encode())
+    return EntryReceipt(index=row["index"], type=plain(row.get("type")), entry=data, receipt=receipt)
 
 
 def _parse(data: bytes) -> Entry:
@@ -277,6 +297,16 @@ def _size_of(reply: Reply) -> int:
     if match is None:
         raise malformed_answer("a receipt")
     return int(match[1])
+
+
+def _unproven(found: EntryReceipt, report: Report) -> VerificationError:
+    failure = report.first_failure
+    why = report.verdict if failure is None else failure.message
+    return VerificationError(
+        ErrorCode.PROOF_UNVERIFIED,
+        f"entry {found.index} does not verify under the trust file: {plain(str(why))}",
+        hint="keep entry and receipt: they are evidence",
+    )
 
 
 def _unknown_key() -> VerificationError:

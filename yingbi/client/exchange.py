@@ -1,6 +1,5 @@
 """One request and its answer: signed anew for every attempt, repeated only where that is the same as asking once."""
 
-import json
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,7 +8,7 @@ from typing import Any, Final, TypeVar
 from urllib.parse import quote, urlencode
 
 from yingbi.canonical import JsonValue, canonical_bytes
-from yingbi.client.problems import error_of
+from yingbi.client.problems import error_of, read_object
 from yingbi.client.settings import Address, Identity, Patience
 from yingbi.client.wire import Listen, LostError, Reply, Send, Steps, Wait
 from yingbi.clock import Clock
@@ -165,11 +164,8 @@ def read_json(body: bytes) -> dict[str, Any]:
     Raises:
         VerificationError: it is none.
     """
-    try:
-        value = json.loads(body)
-    except (ValueError, RecursionError):
-        value = None
-    if not isinstance(value, dict):
+    value = read_object(body)
+    if value is None:
         raise malformed_answer("a JSON object")
     return value
 

@@ -206,11 +206,11 @@ class Hub:
         receipts = yield from self.receipts(job)
         submitted, _ = yield from self._entry_of(receipts, "job.submitted", job)
         released, found = yield from self._release_of(receipts, job, ciphertext=digest_bytes(sealed))
-        agreement = submitted.body["agreement"]
-        if submitted.body["result_key"] != key.public or not isinstance(agreement, str):
+        agreement = submitted.body.get("agreement")
+        if submitted.body.get("result_key") != key.public or not isinstance(agreement, str):
             raise _other_key()
         opened = key.open(sealed, {"job": job, "agreement": agreement})
-        result = parse_result(_content(opened, str(released.body["content"])), job=job, evidence=found.to_json())
+        result = parse_result(_content(opened, str(released.body.get("content"))), job=job, evidence=found.to_json())
         if question is not None and result.question != question:
             raise VerificationError(ErrorCode.PROOF_UNVERIFIED, "the result answers another question")
         return result

@@ -29,10 +29,12 @@ __all__ = [
     "grant_text",
     "missing_extra",
     "plain",
+    "read_object",
     "reason_text",
 ]
 
 _MAX_TEXT: Final = 600
+_MAX_DEPTH: Final = 64
 _MAX_REASONS: Final = 5
 _BY_STATUS: Final[Mapping[int, type[SandboxError]]] = {
     400: VerificationError,
@@ -78,7 +80,7 @@ class UnknownNameError(InvalidRequestError, AttributeError, KeyError):
 
 def error_of(reply: Reply) -> SandboxError:
     """Return the error that a reply other than a success means."""
-    problem = _read(reply.body)
+    problem = read_object(reply.body) or {}
     code = _code(problem)
     kind = _BY_STATUS.get(reply.status, SandboxError)
     message = plain(problem.get("detail")) or plain(problem.get("title")) or f"the hub answered with {reply.status}"
@@ -94,6 +96,23 @@ def missing_extra(name: str, error: ImportError) -> UnavailableError:
     return UnavailableError(
         ErrorCode.EXTRA_NOT_INSTALLED, f"this needs `{name}`", hint="pip install 'yingbi[sdk]'", detail=error.name
     )
+
+
+def read_object(data: bytes) -> dict[str, Any] | None:
+    """Return a JSON object of somebody else; nothing where it is none that can be walked and written again.
+
+    Such are values that nest deeply, and texts with half of a character.
+    """
+    try:
+        value = json.loads(data)
+        # Few brackets cannot nest deeply, and halves of characters come only by escapes.
+        if data.count(b"{") + data.count(b"[") > _MAX_DEPTH and not _is_shallow(value):
+            return None
+        if b"\\ud" in data.lower():
+            json.dumps(value, ensure_ascii=False).encode()
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None
 
 
 def plain(value: object) -> str:
@@ -133,12 +152,14 @@ def _refused(message: str, hint: str | None, problem: Mapping[str, Any]) -> JobR
     return error
 
 
-def _read(body: bytes) -> Mapping[str, Any]:
-    try:
-        value = json.loads(body)
-    except (ValueError, RecursionError):
-        return {}
-    return value if isinstance(value, dict) else {}
+def _is_shallow(value: object) -> bool:
+    level = [value]
+    for _ in range(_MAX_DEPTH):
+        inner = (one.values() if isinstance(one, dict) else one for one in level if isinstance(one, dict | list))
+        level = [item for items in inner for item in items]
+        if not level:
+            return True
+    return False
 
 
 def _code(problem: Mapping[str, Any]) -> ErrorCode | None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from yingbi.canonical import JsonValue
 from yingbi.client.exchange import malformed_answer
@@ -10,6 +10,8 @@ from yingbi.client.problems import plain
 from yingbi.client.shown import fields_html, fields_text
 
 __all__ = ["HAS_RESULT", "SETTLED", "JobStatus", "parse_status"]
+
+_T = TypeVar("_T")
 
 HAS_RESULT: Final = frozenset({"released", "delivered"})
 """States in which there is something to fetch."""
@@ -68,10 +70,10 @@ class JobStatus:
         """Return the reasons of a refusal, or what a result is held for and what could be asked instead."""
         lines = [plain(reason.get("message")) or plain(reason.get("code")) for reason in self.reasons]
         notice = self.notice or {}
-        for finding in _objects(notice.get("findings")):
+        for finding in _listed(notice, "findings", dict):
             words = (plain(finding.get(name)) for name in ("risk", "rule", "dimension"))
             lines.append("held: " + " ".join(word for word in words if word))
-        lines += [f"instead: {plain(remedy)}" for remedy in notice.get("remedies") or () if plain(remedy)]
+        lines += [f"instead: {plain(remedy)}" for remedy in _listed(notice, "remedies", str) if plain(remedy)]
         return tuple(line for line in lines if line)
 
     def to_json(self) -> dict[str, JsonValue]:
@@ -105,6 +107,10 @@ def parse_status(value: Mapping[str, Any]) -> JobStatus:
     if not isinstance(job, str) or not isinstance(state, str):
         raise malformed_answer("the status of a job")
     notice = value.get("notice")
+    if notice is not None and not isinstance(notice, dict):
+        raise malformed_answer("the notice of a job")
+    for name, kind in (("findings", dict), ("remedies", str)):
+        _listed(notice or {}, name, kind)
     return JobStatus(
         job=plain(job),
         state=plain(state),
@@ -112,14 +118,24 @@ def parse_status(value: Mapping[str, Any]) -> JobStatus:
         agreement=plain(value.get("agreement")) or None,
         operation=plain(value.get("operation")) or None,
         progress=min(max(progress, 0), 100) if type(progress) is int else None,
-        reasons=tuple(_objects(value.get("reasons"))),
-        notice=notice if isinstance(notice, dict) else None,
+        reasons=_listed(value, "reasons", dict),
+        notice=notice,
         has_result=value.get("has_result") is True,
-        entries=tuple(one for one in value.get("entries") or () if type(one) is int),
+        entries=_listed(value, "entries", int),
         expires_at=plain(value.get("expires_at")) or None,
         raw=value,
     )
 
 
-def _objects(value: object) -> list[Mapping[str, Any]]:
-    return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
+def _listed(value: Mapping[str, Any], name: str, kind: type[_T]) -> tuple[_T, ...]:
+    """Return a list that a hub sent, nothing where there is none.
+
+    Raises:
+        VerificationError: it is no list, or holds something of another kind.
+    """
+    items = value.get(name)
+    if items is None:
+        return ()
+    if not isinstance(items, list) or any(type(one) is not kind for one in items):
+        raise malformed_answer(f"`{name}` of a job as a list")
+    return tuple(items)

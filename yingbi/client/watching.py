@@ -1,12 +1,12 @@
 """Following a job: by server-sent events, and where these do not come through, by asking again and again."""
 
-import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from time import monotonic
 from typing import Any, Final
 
 from yingbi.client.exchange import Exchange, Question, route
+from yingbi.client.problems import read_object
 from yingbi.client.status import HAS_RESULT, JobStatus, parse_status
 from yingbi.client.wire import Close, LostError, NextChunk, Reply, Steps, Wait
 from yingbi.errors import ErrorCode, UnavailableError, VerificationError
@@ -19,6 +19,7 @@ Tell = Callable[[JobStatus], None]
 _HELD_OPEN_S: Final = 25
 _PAUSE_S: Final = 0.5
 _EVENT_BYTES: Final = 1 << 20
+_EVENT_LINES: Final = 10_000
 _EVENT_STREAM: Final = "text/event-stream"
 
 
@@ -104,8 +105,9 @@ class EventReader:
     """Reads server-sent events from bytes as they come (WHATWG HTML, 9.2)."""
 
     def __init__(self) -> None:
-        self._rest = b""
-        self._data: list[str] = []
+        self._rest = bytearray()
+        self._data: list[bytes] = []
+        self._size = 0
 
     def feed(self, chunk: bytes) -> Iterator[Mapping[str, Any]]:
         """Yield the JSON of every event that these bytes complete.
@@ -113,25 +115,35 @@ class EventReader:
         Raises:
             VerificationError: an event is longer than any should be, or is no JSON object.
         """
-        *lines, self._rest = (self._rest + chunk).replace(b"\r\n", b"\n").split(b"\n")
-        if len(self._rest) + sum(map(len, self._data)) > _EVENT_BYTES:
-            raise VerificationError(ErrorCode.ANSWER_MALFORMED, "the hub sent an event that is too long")
+        self._rest += chunk
+        lines: list[bytes] = []
+        if b"\n" in chunk:
+            *lines, rest = bytes(self._rest).split(b"\n")
+            self._rest = bytearray(rest)
         for line in lines:
             if line.startswith(b"data:"):
-                self._data.append(line[5:].strip().decode("utf-8", "replace"))
-            elif not line and self._data:
+                self._keep(line[5:].strip())
+            elif not line.strip() and self._data:
                 yield self._take()
+        self._check_length()
 
     def close(self) -> None:
         """Forget what has not become an event."""
-        self._rest, self._data = b"", []
+        self._rest, self._data, self._size = bytearray(), [], 0
+
+    def _keep(self, data: bytes) -> None:
+        self._data.append(data)
+        self._size += len(data)
+        self._check_length()
+
+    def _check_length(self) -> None:
+        # SECURITY: lines without a byte take memory too, so both are counted.
+        if len(self._rest) + self._size > _EVENT_BYTES or len(self._data) > _EVENT_LINES:
+            raise VerificationError(ErrorCode.ANSWER_MALFORMED, "the hub sent an event that is too long")
 
     def _take(self) -> Mapping[str, Any]:
-        text, self._data = "\n".join(self._data), []
-        try:
-            value = json.loads(text)
-        except (ValueError, RecursionError):
-            value = None
-        if not isinstance(value, dict):
+        value = read_object(b"\n".join(self._data))
+        self._data, self._size = [], 0
+        if value is None:
             raise VerificationError(ErrorCode.ANSWER_MALFORMED, "the hub sent an event that is no JSON object")
         return value

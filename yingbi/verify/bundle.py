@@ -16,6 +16,7 @@ from yingbi.verify.archive import Archive, open_archive
 from yingbi.verify.audit import Progress, audit_log
 from yingbi.verify.bag import PAYLOAD, check_bag
 from yingbi.verify.bundle_log import LogContents, prefix_roots, read_contents
+from yingbi.verify.bundle_paths import is_known, is_of_log
 from yingbi.verify.bundle_receipts import AskedFor, check_anchors, check_receipts
 from yingbi.verify.checkpoint import make_terms
 from yingbi.verify.report import Check, Finding, Name, Outcome, Report, failed, missing, not_checked, passed
@@ -30,7 +31,6 @@ _LOG: Final = "data/log/"
 _RECEIPTS: Final = "data/receipts/"
 _DOCUMENTS: Final = "data/documents/"
 _ANCHORS: Final = "data/anchors/"
-_PLACES: Final = (_LOG, _RECEIPTS, _DOCUMENTS, _ANCHORS, "data/report/")
 _FILES: Final = (_DESCRIPTION, "data/ro-crate-metadata.json")
 _MEMBERS: Final = {"v", "origin", "size", "jobs", "documents"}
 _INCLUDED, _LEFT_OUT = "included", "left-out"
@@ -102,22 +102,24 @@ def verify_bundle(
 
 
 def _read_description(archive: Archive) -> tuple[_Description | None, Check]:
-    strange = sorted(path for path in archive.paths if path.startswith(PAYLOAD) and not _is_known(path))
-    if strange:
-        message = "the bundle holds what no bundle holds"
-        return None, failed(Name.CONTENTS, Finding.UNEXPECTED, message, actual=strange[0])
+    payload = [path for path in archive.paths if path.startswith(PAYLOAD)]
+    if strange := [path for path in payload if not is_known(path, archive.paths)]:
+        return None, _strange("the bundle holds what no bundle holds", strange)
     if absent := [path for path in _FILES if path not in archive.paths]:
         return None, missing(Name.CONTENTS, "what describes the bundle is missing", absent)
     try:
         description = _parse_description(parse_canonical(archive.read(_DESCRIPTION)))
     except Malformed as error:
         return None, failed(Name.CONTENTS, Finding.MALFORMED, f"{_DESCRIPTION}: {error}")
+    log = [path for path in payload if path.startswith(_LOG)]
+    if strange := [path for path in log if not is_of_log(path.removeprefix(_LOG), description.size)]:
+        return None, _strange(f"the bundle holds what no log of size {description.size} has", strange)
     jobs = "all jobs" if description.jobs is None else f"{len(description.jobs)} chosen jobs"
     return description, passed(Name.CONTENTS, f"the evidence of {jobs} up to size {description.size}")
 
 
-def _is_known(path: str) -> bool:
-    return path in _FILES or path.startswith(_PLACES)
+def _strange(message: str, paths: list[str]) -> Check:
+    return failed(Name.CONTENTS, Finding.UNEXPECTED, message, actual=min(paths))
 
 
 def _parse_description(value: object) -> _Description:

@@ -37,7 +37,8 @@ class LogContents:
     """What a log holds, as far as the rest of a bundle refers to it.
 
     `leaves`: the hash of each entry. `named`: those of the digests asked for that some entry names. `documents`: by
-    agreement and data set, the digests of their texts. `relies_on`: by job, its agreement and data sets.
+    agreement and data set, the digests of their texts. `relies_on`: by job, the agreements and data sets of all of its
+    submissions.
     """
 
     log_keys: LogKeys
@@ -110,8 +111,10 @@ def _note(contents: LogContents, entry: Entry) -> None:
     elif entry.type == _JOB:
         datasets = entry.body.get("datasets")
         rows = datasets if isinstance(datasets, list) else []
-        things = {row.get("dataset") for row in rows if isinstance(row, dict)} | {entry.body.get("agreement")}
-        contents.relies_on[str(entry.payload["id"])] = {thing for thing in things if isinstance(thing, str)}
+        things = [entry.body.get("agreement"), *(row.get("dataset") for row in rows if isinstance(row, dict))]
+        # SECURITY: which submission of a job has an effect only the rules of the log tell; so all of them count.
+        relied_on = contents.relies_on.setdefault(str(entry.payload["id"]), set())
+        relied_on.update(thing for thing in things if isinstance(thing, str))
     else:
         digest = str(entry.body.get(_DOCUMENTS[entry.type])).removeprefix("sha256:")
         contents.documents.setdefault(str(entry.payload["id"]), set()).add(digest)

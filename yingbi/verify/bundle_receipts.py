@@ -23,6 +23,7 @@ from yingbi.verify.trust import Trust
 __all__ = ["AskedFor", "check_anchors", "check_receipts"]
 
 _MAX_RECEIPT_BYTES: Final = 2**21
+_MAX_NOTE_BYTES: Final = 2**20
 _CHECKPOINT: Final = ".checkpoint"
 
 
@@ -78,9 +79,16 @@ def check_anchors(archive: Archive, paths: Iterable[str], asked: AskedFor) -> Ch
         return not_checked(Name.ANCHORS, "the bundle holds no anchor proofs")
     if not asked.trust.anchors:
         return not_checked(Name.ANCHORS, "the trust file names no blocks to hold anchors against")
+    try:
+        signed = {path: _read_signed(archive, path, asked) for path in proofs}
+    except Malformed as error:
+        return failed(Name.ANCHORS, Finding.MALFORMED, str(error))
+    heads = {data: examine(data, asked.trust, asked.terms) for data in signed.values()}
+    sizes = (head.checkpoint.size for head in heads.values() if head.checkpoint is not None)
+    roots = prefix_roots(asked.contents.leaves, sizes)
     lacking: list[str] = []
     for path in proofs:
-        check = _check_anchor(archive, path, asked)
+        check = _check_anchor(archive, path, heads[signed[path]], asked, roots)
         if check.outcome is Outcome.FAILED:
             return failed(
                 Name.ANCHORS,
@@ -138,31 +146,37 @@ def _judge(shown: _Shown, asked: AskedFor, roots: Mapping[int, bytes]) -> None:
         raise _WrongError(failed(Name.RECEIPTS, Finding.NOT_INCLUDED, message, index=index))
 
 
-def _check_anchor(archive: Archive, path: str, asked: AskedFor) -> Check:
+def _read_signed(archive: Archive, path: str, asked: AskedFor) -> bytes:
+    """Return the signed checkpoint that an anchor proof is about."""
     beside = path.rpartition(".")[0] + _CHECKPOINT
+    if beside not in archive.paths:
+        return asked.published
+    if archive.size(beside) > _MAX_NOTE_BYTES:
+        raise Malformed(f"{beside}: expected a checkpoint of at most {_MAX_NOTE_BYTES} bytes")
+    return archive.read(beside)
+
+
+def _check_anchor(archive: Archive, path: str, head: Head, asked: AskedFor, roots: Mapping[int, bytes]) -> Check:
     try:
-        signed = archive.read(beside) if beside in archive.paths else asked.published
-        report = _verify_anchor(archive.read(path), signed, asked)
+        report = _verify_anchor(archive.read(path), head.data, asked)
     except Malformed as error:
         return failed(Name.ANCHOR, Finding.MALFORMED, str(error))
-    head = examine(signed, asked.trust, asked.terms)
     if head.failure is not None:
         return head.failure
-    if head.checkpoint is not None and (wrong := _contradiction(head.checkpoint, asked)) is not None:
+    if head.checkpoint is not None and (wrong := _contradiction(head.checkpoint, asked, roots)) is not None:
         return wrong
     return next(check for check in report.checks if check.name == Name.ANCHOR)
 
 
-def _contradiction(checkpoint: Checkpoint, asked: AskedFor) -> Check | None:
+def _contradiction(checkpoint: Checkpoint, asked: AskedFor, roots: Mapping[int, bytes]) -> Check | None:
     """Return how the bundle's log contradicts a head that the log signed, if it does."""
     size, leaves = checkpoint.size, asked.contents.leaves
     if size > len(leaves):
         message, expected = "rollback: the log was larger before", f"a size from {size} on"
         return failed(Name.ANCHOR, Finding.ROLLBACK, message, expected=expected, actual=str(len(leaves)))
-    root = prefix_roots(leaves, [size])[size]
-    if root != checkpoint.root:
-        message = "split view: the log signed another tree than it holds here"
-        return failed(Name.ANCHOR, Finding.SPLIT_VIEW, message, expected=checkpoint.root.hex(), actual=root.hex())
+    if roots[size] != checkpoint.root:
+        message, actual = "split view: the log signed another tree than it holds here", roots[size].hex()
+        return failed(Name.ANCHOR, Finding.SPLIT_VIEW, message, expected=checkpoint.root.hex(), actual=actual)
     return None
 
 

@@ -3,7 +3,7 @@
 import base64
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from tests.lib.anchor_proofs import ProofMaker, encode
-from tests.lib.bags import bag, write_zip
+from tests.lib.bags import bag, write_zip, zip_bytes
 from tests.lib.mini_log import NOW, NOW_S, MiniLog, as_signer, canonical, log_key, signer, timestamp, tree_hash, witness
 from yingbi.receipts import Checkpoint
-from yingbi.verify import Check, Finding, Name, Outcome, Report, Verdict, load_trust, verify_bundle
+from yingbi.verify import Check, Finding, Name, Outcome, Report, Verdict, bundle_receipts, load_trust, verify_bundle
 from yingbi.verify.archive import Archive
 from yingbi.verify.bundle_log import prefix_roots
 from yingbi.verify.merkle import EMPTY_ROOT, hash_leaf
@@ -195,10 +195,49 @@ def test_a_description_is_of_the_log_that_is_there(tmp_path: Path, overrides: di
     assert check(report, Name.CONTENTS).finding is Finding.UNEXPECTED
 
 
-@pytest.mark.parametrize("name", ["extra.txt", "logs/checkpoint", "report.html"])
+STRANGE = [
+    "extra.txt",
+    "logs/checkpoint",
+    "report.html",
+    "bundle.json.exe",
+    "log/index.html",
+    "log/vkey",
+    "log/tile/0/evil.html",
+    "log/tile/0/001",
+    "log/tile/entries/000",
+    "receipts/run-me.exe",
+    "receipts/other/1.tlog-proof",
+    "documents/terms.json",
+    "documents/README.html",
+    "anchors/0001.checkpoint",
+    "anchors/0001.exe",
+    "report/run-me.exe",
+    "report/report.en.html.js",
+    "report/a/b",
+]
+
+
+@pytest.mark.parametrize("name", STRANGE)
 def test_strange_files_are_found(tmp_path: Path, name: str) -> None:
     report = verify(tmp_path, payload(**{name: b"x"}))
-    assert (report.verdict, check(report, Name.CONTENTS).actual) == (Verdict.INVALID, f"data/{name}")
+    found = check(report, Name.CONTENTS)
+    assert (report.verdict, found.finding, found.actual) == (Verdict.INVALID, Finding.UNEXPECTED, f"data/{name}")
+
+
+def test_a_full_tile_does_not_stand_for_a_partial_one_in_a_bundle(tmp_path: Path) -> None:
+    files = payload()
+    files["log/tile/0/000"] = files.pop("log/tile/0/000.p/5") + bytes(251 * 32)
+    report = verify(tmp_path, files)
+    assert (report.verdict, check(report, Name.CONTENTS).actual) == (Verdict.INVALID, "data/log/tile/0/000")
+
+
+def test_a_bundle_is_one_archive_for_every_reader(tmp_path: Path) -> None:
+    """Who unpacks from the front would see another bundle."""
+    other = zip_bytes(bag(payload(**{"report/report.en.html": b"<p>another report"})))
+    path = tmp_path / "bundle.zip"
+    path.write_bytes(other + zip_bytes(bag(payload())))
+    report = verify_bundle(path, load_trust(LOG.trust(witnesses=[W1], roots=[ROOT])), now=NOW)
+    assert (report.verdict, check(report, Name.ARCHIVE).finding) == (Verdict.INVALID, Finding.MALFORMED)
 
 
 @pytest.mark.parametrize("name", ["bundle.json", "ro-crate-metadata.json", "log/checkpoint"])
@@ -242,6 +281,40 @@ def test_a_bundle_about_a_job_that_nobody_submitted_could_not_be_checked(tmp_pat
     report = verify(tmp_path, without_documents(**{"bundle.json": describe(jobs=["job-2", "job-404"])}))
     assert report.verdict is Verdict.COULD_NOT_CHECK
     assert check(report, Name.CONTENTS).ask_for == ("the submission of job-404",)
+
+
+@pytest.mark.parametrize(
+    "body", [{"agreement": "agr-none", "datasets": []}, {"agreement": {}, "datasets": [{"dataset": []}]}]
+)
+def test_a_second_submission_takes_no_document_of_a_job_away(tmp_path: Path, body: dict[str, Any]) -> None:
+    """It has no effect, as there is a job of its id; a verifier does not know such rules, so that both count."""
+    log = make_log()
+    log.append("job.submitted", [BANK], id="job-1", body=body)
+    description = describe(log, jobs=["job-1"])
+    files = {name: data for name, data in payload(log).items() if not name.startswith("documents/")}
+    report = verify(tmp_path, {**files, "bundle.json": description}, log)
+    assert check(report, Name.DOCUMENTS).outcome is Outcome.MISSING, report.to_text()
+    assert len(check(report, Name.DOCUMENTS).ask_for) == 2
+    assert verify(tmp_path, payload(log, **{"bundle.json": description}), log).verdict is Verdict.VERIFIED
+
+
+def test_of_two_submissions_the_documents_of_both_are_needed(tmp_path: Path) -> None:
+    log, other = make_log(), canonical({"agreement": "agr-2"})
+    log.append("agreement.proposed", [BANK], id="agr-2", body={"terms": digest(other)})
+    log.append("job.submitted", [BANK], id="job-1", body={"agreement": "agr-2", "datasets": []})
+    files = payload(log, **{"bundle.json": describe(log, jobs=["job-1"])})
+    report = verify(tmp_path, files, log)
+    assert check(report, Name.DOCUMENTS).ask_for == (f"the document {digest(other)}",)
+    assert verify(tmp_path, {**files, **documents(other)}, log).verdict is Verdict.VERIFIED
+
+
+@pytest.mark.parametrize("later", ["agreement.proposed", "agreement.countered"])
+def test_later_terms_take_no_former_ones_away(tmp_path: Path, later: str) -> None:
+    log, other = make_log(), canonical({"agreement": "agr-1", "version": 2})
+    log.append(later, [BANK], id="agr-1", body={"terms": digest(other)})
+    files = {name: data for name, data in payload(log).items() if not name.startswith("documents/")}
+    report = verify(tmp_path, {**files, **documents(other, ENTRY)}, log)
+    assert check(report, Name.DOCUMENTS).ask_for == (f"the document {digest(TERMS)}",)
 
 
 def test_a_changed_document_is_found(tmp_path: Path) -> None:
@@ -361,15 +434,17 @@ def test_an_anchor_that_proves_nothing_is_found(tmp_path: Path) -> None:
     assert (report.verdict, check(report, Name.ANCHORS).finding) == (Verdict.INVALID, Finding.NOT_ANCHORED)
 
 
-def anchored(tmp_path: Path, log: MiniLog, size: int, *, beside: bool = True) -> Report:
+def anchored(tmp_path: Path, log: MiniLog, size: int, *, beside: bool = True, copies: int = 1) -> Report:
     """Verify a bundle of `LOG` with a proof that the head of `log` at a size stands on a trusted chain."""
     head = Checkpoint(origin=log.origin, size=size, root=tree_hash(log.leaves[:size]))
     document, block = ProofMaker(heads=[head], origin=log.origin, timestamp=NOW_S - 60).make()
     anchor = {"chain_id": block.chain_id, "contract": _hex(block.contract), "block_hash": _hex(block.block_hash)}
     trust = json.loads(LOG.trust(witnesses=[W1], roots=[ROOT])) | {"anchors": [anchor]}
-    files = payload(**{"anchors/0001.json": encode(document)})
-    if beside:
-        files["anchors/0001.checkpoint"] = log.checkpoint(size)
+    files = payload()
+    for number in range(1, copies + 1):
+        files[f"anchors/{number:04}.json"] = encode(document)
+        if beside:
+            files[f"anchors/{number:04}.checkpoint"] = log.checkpoint(size)
     path = write_zip(tmp_path / "bundle.zip", bag(files))
     return verify_bundle(path, load_trust(json.dumps(trust).encode()), now=NOW)
 
@@ -383,6 +458,27 @@ def test_an_anchored_head_of_the_log_passes(tmp_path: Path, size: int, beside: b
     report = anchored(tmp_path, LOG, size, beside=beside)
     assert report.verdict is Verdict.VERIFIED, report.to_text()
     assert check(report, Name.ANCHORS).outcome is Outcome.PASSED
+
+
+def test_many_anchors_cost_one_reading_of_the_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[list[int]] = []
+
+    def counted(leaves: Sequence[bytes], sizes: Iterable[int]) -> dict[int, bytes]:
+        asked.append(list(sizes))
+        return prefix_roots(leaves, asked[-1])
+
+    monkeypatch.setattr(bundle_receipts, "prefix_roots", counted)
+    report = anchored(tmp_path, LOG, 3, copies=40)
+    assert check(report, Name.ANCHORS).message == "40 anchored heads, all of this log"
+    assert asked == [[5, 5], [3]], "once for receipts and once for anchors"
+
+
+def test_a_checkpoint_beside_an_anchor_has_a_bounded_size(tmp_path: Path) -> None:
+    block = {"chain_id": 1337, "contract": "0x" + "11" * 20, "block_hash": "0x" + "22" * 32}
+    trust = json.loads(LOG.trust(witnesses=[W1], roots=[ROOT])) | {"anchors": [block]}
+    files = payload(**{"anchors/0001.json": b"{}", "anchors/0001.checkpoint": bytes(2 << 20)})
+    report = verify_bundle(write_zip(tmp_path / "b.zip", bag(files)), load_trust(json.dumps(trust).encode()), now=NOW)
+    assert (report.verdict, check(report, Name.ANCHORS).finding) == (Verdict.INVALID, Finding.MALFORMED)
 
 
 def test_an_anchor_of_another_size_needs_its_checkpoint(tmp_path: Path) -> None:

@@ -3,8 +3,12 @@
 import zipfile
 from pathlib import Path
 
+import pytest
+
+from yingbi.audit import bag as module
 from yingbi.audit.bag import BagWriter
-from yingbi.verify.archive import open_archive
+from yingbi.errors import InvalidRequestError
+from yingbi.verify.archive import MAX_MEMBERS, open_archive
 from yingbi.verify.bag import check_bag
 from yingbi.verify.report import Outcome
 
@@ -31,6 +35,26 @@ def test_its_bytes_do_not_depend_on_when_and_where(tmp_path: Path) -> None:
         assert {(item.date_time, item.compress_type, item.create_system) for item in file.infolist()} == {
             ((1980, 1, 1, 0, 0, 0), zipfile.ZIP_STORED, 3)
         }
+
+
+def test_what_verifiers_would_not_read_is_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert module._MAX_MEMBERS == MAX_MEMBERS
+    files = {f"{number}.txt": b"1" for number in range(7)}
+    monkeypatch.setattr(module, "_MAX_MEMBERS", 10)
+    with pytest.raises(InvalidRequestError, match="more than 10 files"):
+        write(tmp_path / "bag.zip", files)
+    monkeypatch.setattr(module, "_MAX_MEMBERS", 11)
+    write(tmp_path / "bag.zip", files)
+    with open_archive(tmp_path / "bag.zip") as archive:
+        assert len(archive.paths) == 11
+
+
+@pytest.mark.parametrize("limit", range(100, 2000, 100))
+def test_a_bag_never_needs_zip64(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: int) -> None:
+    monkeypatch.setattr(zipfile, "ZIP64_LIMIT", limit)
+    with pytest.raises(InvalidRequestError, match="2 GiB"):
+        write(tmp_path / "bag.zip", {f"{number}.txt": b"1" for number in range(7)})
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_bag_that_is_not_finished_is_not_there(tmp_path: Path) -> None:

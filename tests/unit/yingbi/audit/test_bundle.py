@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from policies.model import terms_digest
-from tests.lib.audited_log import AGREEMENT, BANK, NOW, AuditedLog
+from policies.parse import parse_agreement
+from tests.lib.audited_log import AGREEMENT, BANK, NOW, TERMS, AuditedLog
 from yingbi.audit.bundle import Built, Contents, build_bundle, chosen_jobs
 from yingbi.audit.controls import run_controls
 from yingbi.audit.folding import Documents
@@ -93,6 +94,19 @@ def test_a_bundle_of_one_job_holds_all_its_receipts_and_only_its_documents(log: 
     assert {name for name in found if name.startswith("data/receipts/")} == indexes
     assert json.loads(read(tmp_path / "b.zip", "data/bundle.json"))["jobs"] == ["job-0003"]
     assert verify(log, tmp_path / "b.zip").verdict is Verdict.VERIFIED
+
+
+def test_a_submission_without_an_effect_brings_its_documents_along(tmp_path: Path) -> None:
+    """A verifier does not know which one had an effect, and asks for the documents of all."""
+    log = AuditedLog().found()
+    other = parse_agreement(TERMS.replace(AGREEMENT, "agr-tax-2026-02").encode())
+    log.agree(other).run_job("job-0001")
+    index = log.submit("job-0001", agreement=other.id)
+    assert log.read().facts[index].refusal is not None
+    build(log, tmp_path / "b.zip", jobs=frozenset({"job-0001"}))
+    report = verify(log, tmp_path / "b.zip")
+    assert report.verdict is Verdict.VERIFIED, report.to_text()
+    assert f"data/documents/{terms_digest(other).removeprefix('sha256:')}.json" in names(tmp_path / "b.zip")
 
 
 def test_jobs_are_chosen_by_id_or_by_their_last_entry(log: AuditedLog) -> None:

@@ -1,15 +1,18 @@
 """A hub that lies about a result: whatever it changes, nothing is returned."""
 
+import base64
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import httpx
 import pytest
 
-from tests.lib.sdk_hub import NODE, Job, SdkHub, fixed_key, make_table
-from yingbi.canonical import canonical_bytes
+from tests.lib.mini_log import Signer
+from tests.lib.sdk_hub import BUREAU, NODE, Job, SdkHub, fixed_key, make_table
+from yingbi.canonical import canonical_bytes, digest_bytes
 from yingbi.client import Client
 from yingbi.client import Job as ClientJob
 from yingbi.errors import ConflictError, ErrorCode, InvalidRequestError, SandboxError, VerificationError
@@ -385,3 +388,150 @@ def test_an_entry_of_the_public_log_comes_with_its_receipt() -> None:
             hub.faults = [partial(_answer, wrong)]
             with pytest.raises(SandboxError):
                 client.run(client.hub.evidence.fetch(0))
+
+
+def envelope(payload: object) -> dict[str, Any]:
+    data = base64.b64encode(json.dumps(payload).encode()).decode()
+    return {"payload": data, "payloadType": "x", "signatures": []}
+
+
+STATEMENTS: dict[str, object] = {
+    "none": None,
+    "text": "text",
+    "no-payload": {},
+    "payload-of-a-number": {"payload": 5, "signatures": []},
+    "no-base64": {"payload": "A" * 5, "signatures": []},
+    "deep": {"payload": base64.b64encode(b"[" * 100_000).decode(), "signatures": []},
+    "deep-object": {"payload": base64.b64encode(b'{"body":' * 900 + b"1" + b"}" * 900).decode(), "signatures": []},
+    "list": envelope([]),
+    "body-of-text": envelope({"body": "jwk"}),
+    "body-of-a-list": envelope({"body": []}),
+    "body-with-a-list": envelope({"body": {"old": []}}),
+    "body-with-an-object": envelope({"body": {"keyid": {}}}),
+    "jwk-of-text": envelope({"body": {"jwk": "text"}}),
+    "jwk-of-numbers": envelope({"body": {"jwk": {"kty": 1, "crv": 2, "x": 3}}}),
+    "signatures-of-a-number": {**envelope({"body": {}}), "signatures": 5},
+    "signature-of-a-list": {**envelope({"body": {}}), "signatures": [{"keyid": []}]},
+}
+
+
+@pytest.mark.parametrize("statement", STATEMENTS.values(), ids=STATEMENTS)
+def test_a_listing_of_keys_of_another_form_says_nothing(statement: object) -> None:
+    hub = SdkHub()
+    with hub.connect() as client:
+        job, _ = released(hub, client)
+        listed = hub.listed
+        hub.listed = lambda index: {**listed(index), "statement": statement}  # type: ignore[method-assign]
+        with pytest.raises(VerificationError, match="roots"):
+            job.result()
+
+
+@pytest.mark.parametrize("claimed", [-1, 2**53, 2**80, True, 1.0, "1", None])
+def test_a_key_has_a_place_in_the_log(claimed: object) -> None:
+    hub = SdkHub()
+    with hub.connect() as client:
+        job, _ = released(hub, client)
+        listed = hub.listed
+        hub.listed = lambda index: {**listed(index), "index": claimed}  # type: ignore[method-assign]
+        with pytest.raises(VerificationError, match="places in the log"):
+            job.result()
+
+
+def test_keys_after_an_entry_are_not_asked_for() -> None:
+    hub = SdkHub()
+    with hub.connect() as client:
+        job, _ = released(hub, client)
+        listed = hub.listed
+        hub.listed = lambda index: {**listed(index), "index": 2**52 + index}  # type: ignore[method-assign]
+        with pytest.raises(VerificationError, match="roots"):
+            job.result()
+    assert not [request for request in hub.seen if request.url.path.endswith("/receipt")]
+
+
+def test_no_key_is_looked_up_for_an_entry_that_is_not_in_the_log() -> None:
+    hub = SdkHub()
+    with hub.connect() as client:
+        job, _ = released(hub, client)
+        found = job.receipts()[-1]
+        claimed = json.loads(found.entry) | {"seq": 2**52}
+        with pytest.raises(VerificationError, match="does not verify"):
+            client.run(client.hub.evidence.verify(replace(found, entry=canonical_bytes(claimed))))
+    assert not [request for request in hub.seen if request.url.path == "/v1/keys"]
+
+
+def test_a_receipt_of_a_smaller_log_is_not_that_of_the_entry() -> None:
+    hub = SdkHub()
+    with hub.connect() as client:
+        small = hub.receipt(0).encode()
+        hub.faults = [partial(_answer, small)]
+        with pytest.raises(VerificationError, match="asked for"):
+            client.run(client.hub.evidence.fetch(len(hub.log.entries)))
+    assert not [request for request in hub.seen if "tile" in request.url.path]
+
+
+def test_a_key_is_believed_at_its_own_place_alone() -> None:
+    """The hub answers with the entry of another key, which is in the log and signed by a root."""
+    hub = SdkHub()
+    with hub.connect() as client:
+        job, _ = released(hub, client)
+        tile, receipt = hub.tile, hub.receipt
+
+        def shifted(path: str) -> httpx.Response:
+            entries = hub.log.entries
+            hub.log.entries = [entries[2], *entries[1:]]
+            answer = tile(path)
+            hub.log.entries = entries
+            return answer
+
+        hub.tile = shifted  # type: ignore[method-assign]
+        hub.receipt = lambda index: receipt(2 if index == 0 else index)  # type: ignore[method-assign]
+        with pytest.raises(VerificationError, match="roots"):
+            job.result()
+
+
+def record_as_it_is(hub: SdkHub, kind: str, issuer: str, name: str, body: dict[str, Any]) -> int:
+    """Record what nobody here would sign, signed by its issuer."""
+    by = [Signer(fixed_key(issuer)._key, issuer)]
+    return hub.log.append(kind, by, id=name, issuer=issuer, on_behalf_of=None, body=body)
+
+
+@pytest.mark.parametrize("body", [{}, {"agreement": []}, {"result_key": 5}])
+def test_a_submission_of_another_form_opens_nothing(body: dict[str, Any]) -> None:
+    hub = SdkHub()
+    with hub.connect() as client:
+        job, there = released(hub, client)
+        there.entries[0] = record_as_it_is(hub, "job.submitted", BUREAU, job.id, body)
+        with pytest.raises(InvalidRequestError, match="another key"):
+            job.result()
+
+
+def test_a_release_without_content_opens_nothing() -> None:
+    hub = SdkHub()
+    with hub.connect() as client:
+        job, there = released(hub, client)
+        body = {"job": job.id, "ciphertext": digest_bytes(there.sealed)}
+        there.entries[-1] = record_as_it_is(hub, "output.released", NODE, "out-1", body)
+        with pytest.raises(VerificationError):
+            job.result()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"receipt": "\ud800"}, {"entry": {"a": "\ud800"}}, {"entry": {"a": 2**80}}, {"index": True}, {"receipt": 5}],
+)
+def test_receipts_of_another_form_are_an_error_of_ours(change: dict[str, Any]) -> None:
+    hub = SdkHub()
+    with hub.connect() as client:
+        job, _ = released(hub, client)
+        answer_to = hub.answer_to
+
+        def changed(request: httpx.Request) -> httpx.Response:
+            answer = answer_to(request)
+            if not request.url.path.endswith("/receipts"):
+                return answer
+            rows = [{**row, **change} for row in answer.json()["entries"]]
+            return httpx.Response(200, content=json.dumps({"entries": rows}).encode())
+
+        hub.answer_to = changed  # type: ignore[method-assign]
+        with pytest.raises(SandboxError):
+            job.receipts()

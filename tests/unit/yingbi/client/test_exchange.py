@@ -12,7 +12,7 @@ import pytest
 from tests.lib.sdk_hub import MARKET, NODE, PARTNER, Pieces, SdkHub, fixed_key, problem
 from yingbi.client import JobRefusedError, Patience
 from yingbi.client.exchange import Question, route
-from yingbi.client.problems import error_of, plain
+from yingbi.client.problems import error_of, plain, read_object
 from yingbi.client.statements import duty_granted
 from yingbi.client.wire import Reply
 from yingbi.errors import (
@@ -178,6 +178,10 @@ def test_a_refused_job_says_why_and_where_that_is_recorded() -> None:
 LIES: list[tuple[Fault, str]] = [
     (lambda _: httpx.Response(200, content=b"[1]"), "a JSON object"),
     (lambda _: httpx.Response(200, content=b"nothing"), "a JSON object"),
+    (lambda _: httpx.Response(200, content=b'{"items":' * 100_000), "a JSON object"),
+    (lambda _: httpx.Response(200, content=b'{"items":' * 500 + b"1" + b"}" * 500), "a JSON object"),
+    (lambda _: httpx.Response(200, content=b'{"items": [], "next": "\\ud800"}'), "a JSON object"),
+    (lambda _: httpx.Response(200, content=b'{"items": [], "next": ' + b"9" * 5000 + b"}"), "a JSON object"),
     (lambda _: httpx.Response(200, json={"items": {}}), "a page"),
     (lambda _: httpx.Response(200, json={"items": [], "next": 7}), "a page"),
     (
@@ -191,6 +195,18 @@ LIES: list[tuple[Fault, str]] = [
 def test_answers_of_another_form_are_refused(lie: Fault, expected: str) -> None:
     with SdkHub(faults=[lie]).connect() as client, pytest.raises(VerificationError, match=expected):
         client.catalog.search()
+
+
+def test_what_a_hub_sends_may_be_wide_but_not_deep() -> None:
+    wide = {"items": [{"a": [{}]}] * 1000, "text": "\\ud800 \U0001f600"}
+    assert read_object(json.dumps(wide).encode()) == wide
+    deep = [b'{"a":' * depth + b"{}" + b"}" * depth for depth in (63, 64, 65)]
+    assert [read_object(one) is None for one in deep] == [False, True, True]
+
+
+def test_a_problem_of_another_form_is_still_one() -> None:
+    for body in (b'{"code":' * 900 + b"1" + b"}" * 900, b'{"detail": "\\ud800"}', b"[]", b'{"code": {}}'):
+        assert error_of(Reply(status=403, headers={}, body=body)).code is ErrorCode.INTERNAL
 
 
 def test_no_more_bytes_are_taken_than_a_step_allows_for() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from tests.lib.sdk_hub import PARTNER, Job, Pieces, SdkHub, fixed_key, make_table
 from yingbi.client import SUPPRESSED, AsyncJob, ModelResult, OperationNotPermittedError, Patience, TableResult
-from yingbi.client.status import JobStatus
+from yingbi.client.status import JobStatus, parse_status
 from yingbi.client.watching import EventReader
 from yingbi.errors import ConflictError, InvalidRequestError, NotFoundError, UnavailableError, VerificationError
 from yingbi.plan.codec import parse_plan, question_digest
@@ -344,6 +344,69 @@ def test_events_are_read_however_they_are_cut() -> None:
         assert [event for chunk in chunks for event in reader.feed(chunk)] == [{"a": 1}, {"b": 2}]
     with pytest.raises(VerificationError, match="too long"):
         list(EventReader().feed(b"data: " + b"x" * (1 << 21)))
+
+
+def feed(chunk: bytes, times: int) -> None:
+    reader = EventReader()
+    for _ in range(times):
+        assert list(reader.feed(chunk)) == []
+
+
+ENDLESS = [b"data:\n", b"data: 1\r\n", b"data:" + b" " * 5000 + b"\n", b"data: " + b"1" * 5000 + b"\n"]
+
+
+@pytest.mark.parametrize("line", ENDLESS, ids=range(4))
+@pytest.mark.parametrize("count", [1, 20_000])
+def test_an_event_that_never_ends_is_given_up(line: bytes, count: int) -> None:
+    with pytest.raises(VerificationError, match="too long"):
+        feed(line * count, 20_000)
+
+
+def test_a_line_that_never_ends_is_given_up() -> None:
+    with pytest.raises(VerificationError, match="too long"):
+        feed(b"data: {}", 1 << 20)
+
+
+def test_many_events_are_no_long_event() -> None:
+    reader = EventReader()
+    for _ in range(40):
+        assert len(list(reader.feed(b'data: {"a": 1}\n\n' * 1000))) == 1000
+
+
+OTHER_FORMS: list[dict[str, Any]] = [
+    {"entries": 5},
+    {"entries": True},
+    {"entries": [True]},
+    {"entries": {"1": 2}},
+    {"reasons": "because"},
+    {"reasons": [5]},
+    {"notice": 5},
+    {"notice": []},
+    {"notice": {"remedies": 5}},
+    {"notice": {"remedies": [{}]}},
+    {"notice": {"findings": "all"}},
+    {"notice": {"findings": [5]}},
+    {"state": None},
+    {"job": 5},
+]
+
+
+@pytest.mark.parametrize("members", OTHER_FORMS, ids=str)
+def test_a_status_of_another_form_is_an_error_of_ours(members: dict[str, Any]) -> None:
+    hub = SdkHub()
+    with hub.connect() as client:
+        job = client.dataset("tax/annual_filings").count().submit().wait(progress=False)
+        status = hub.status
+        hub.status = lambda one, **more: {**status(one, **more), **members}  # type: ignore[method-assign]
+        for ask in (job.refresh, lambda: job.wait(progress=False), job.result, client.jobs):
+            with pytest.raises(VerificationError):
+                ask()
+
+
+def test_a_status_without_more_than_it_needs_is_one() -> None:
+    status = parse_status({"job": "job-1", "state": "held", "notice": {"kind": "held"}})
+    assert (status.why(), status.entries, status.reasons) == ((), (), ())
+    assert "held" in str(status)
 
 
 def test_progress_is_shown_where_it_is_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
