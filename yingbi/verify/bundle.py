@@ -155,7 +155,10 @@ def _check_parts(
     contents = read_contents(_log_source(archive), description.origin, description.size, digests)
     if contents is None:
         return _unread("not all entries could be read"), ()
-    if _held(log, Name.ROOT) and _root_of(contents) != log.about.get("root"):
+    if not _held(log, Name.ROOT):
+        # A receipt that these entries contradict says nothing of the log: somebody may have damaged them since.
+        return _unread("the entries here are not those of the checkpoint"), ()
+    if _root_of(contents) != log.about.get("root"):
         # SECURITY: the file was read once more; the root says that it was the same each time.
         message = "the entries changed while they were being checked"
         changed = failed(Name.CONTENTS, Finding.HASH_MISMATCH, message)

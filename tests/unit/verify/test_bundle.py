@@ -113,6 +113,19 @@ def test_an_edited_entry_is_found_at_its_index_although_the_bag_was_made_anew(tm
     assert report.first_failure.index == 4
 
 
+def test_a_damaged_bundle_accuses_nobody(tmp_path: Path) -> None:
+    """Receipts contradict entries that somebody changed since: that is no evidence against the log."""
+    files = payload()
+    name = next(path for path in files if "entries" in path)
+    data = files[name]
+    report = verify(tmp_path, {**files, name: data[:40] + bytes([data[40] ^ 1]) + data[41:]})
+    assert report.verdict is Verdict.INVALID
+    assert report.heads == ()
+    assert check(report, Name.ROOT).outcome is not Outcome.PASSED
+    assert check(report, Name.RECEIPTS).outcome is Outcome.NOT_CHECKED
+    assert all(item.finding not in (Finding.SPLIT_VIEW, Finding.ROLLBACK) for item in report.checks)
+
+
 def test_an_edited_bundle_is_found_by_its_digests_too(tmp_path: Path) -> None:
     files = bag(payload())
     files["data/report/report.en.html"] = b"<p>all is well"
