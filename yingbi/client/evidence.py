@@ -111,7 +111,11 @@ class Evidence:
             self._check_place(found)
         for keyid in unknown:
             known[keyid] = yield from self._learn(keyid, entry)
-        verdict = self._judge(found, replace(trust, statement_keys=known))
+        try:
+            verdict = self._judge(found, replace(trust, statement_keys=known))
+        except VerificationError:
+            self._check_own_name(found, entry, replace(trust, statement_keys=known))
+            raise
         # SECURITY: whoever acts for somebody signs in his own name; nobody is named as an issuer by others.
         signers = {known[keyid].owner for keyid, _ in entry.signatures if keyid in known}
         if entry.type not in KEY_TYPES and entry.payload["issuer"] not in signers:
@@ -134,6 +138,22 @@ class Evidence:
         if report.verdict not in enough or not {Name.INCLUSION, Name.STATEMENT} <= _held(report):
             raise _unproven(found, report)
         return report.verdict
+
+    def _check_own_name(self, found: EntryReceipt, entry: Entry, trust: Trust) -> None:
+        """Say so where an entry is only wrong because the client calls itself by another name than its key has."""
+        issuer = str(entry.payload["issuer"])
+        if issuer == self._exchange.identity.party or not {keyid for keyid, _ in entry.signatures} & self._own.keys():
+            return
+        renamed = {keyid: replace(key, owner=issuer) for keyid, key in self._own.items()}
+        try:
+            self._judge(found, replace(trust, statement_keys={**trust.statement_keys, **renamed}))
+        except VerificationError:
+            return
+        raise InvalidRequestError(
+            ErrorCode.CONFIG_INVALID,
+            f"entry {found.index} was signed with this key as `{issuer}`, and `party` is another",
+            hint="`party` in the profile has to be whose key it is",
+        )
 
     def _learn(self, keyid: str, entry: Entry) -> Steps[SignerKey]:
         """Return the key of a signer, from the entries that brought it and those that ended it.

@@ -1,5 +1,6 @@
 """One request and its answer: signed anew for every attempt, repeated only where that is the same as asking once."""
 
+import logging
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -33,6 +34,7 @@ _LATER: Final = frozenset(
 )
 _Sent = TypeVar("_Sent", bound=Send)
 _IDEMPOTENT: Final = frozenset({"GET", "PUT", "DELETE"})
+_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,12 +71,15 @@ class Exchange:
 
     def ask(self, question: Question, *, good: Sequence[int] = (200,)) -> Steps[Reply]:
         """Ask until there is an answer, or patience ends; an answer that is not `good` is raised as its error."""
+        times = self.patience.attempts - 1
         for attempt in range(1, self.patience.attempts + 1):
             try:
                 reply: Reply = yield self._sent(Send, question)
             except LostError as lost:
                 if attempt == self.patience.attempts or (lost.was_sent and not question.is_repeatable):
-                    raise _unreachable(lost) from None
+                    raise _unreachable(lost, self.address.base) from None
+                # Somebody may be looking on: where nothing answers, all attempts together take minutes.
+                _logger.warning("no answer from %s, trying again (%d of %d)", self.address.base, attempt, times)
                 yield Wait(self._pause(attempt, None))
                 continue
             if reply.status in good:
@@ -182,9 +187,9 @@ def _may_work_later(reply: Reply, error: SandboxError, question: Question) -> bo
     return reply.status in _LATER or (reply.status == HTTPStatus.CONFLICT and error.code is ErrorCode.REQUEST_UNDER_WAY)
 
 
-def _unreachable(lost: LostError) -> UnavailableError:
+def _unreachable(lost: LostError, address: str) -> UnavailableError:
     outcome = "did not answer; the request may have arrived" if lost.was_sent else "cannot be reached"
-    message = f"the hub {outcome}"
+    message = f"the hub at {address} {outcome}"
     return UnavailableError(
         ErrorCode.HUB_UNAVAILABLE, message, hint="address, proxy and firewall are the usual causes", detail=lost.reason
     )

@@ -46,6 +46,12 @@ _PANDAS: Final = frozenset(
     | {"info", "items", "iterrows", "itertuples", "keys", "loc", "map", "merge", "pipe", "pivot_table", "plot", "query"}
     | {"sample", "shape", "size", "sort_values", "style", "tail", "take", "transform", "unique", "values"}
 )
+_INSTEAD: Final = (
+    dict.fromkeys(("head", "iloc", "loc", "sample", "tail"), ".twin(), which makes rows to develop with")
+    | dict.fromkeys(("shape", "size"), ".count()")
+    | dict.fromkeys(("dtypes", "info"), ".schema, or look at the frame itself")
+    | {"merge": ".join(other)"}
+)
 _DESCRIBED: Final = (
     ("count", Function.COUNT_VALUES, None),
     ("mean", Function.MEAN, None),
@@ -101,7 +107,8 @@ class Frame(Generic[D, J]):
         if name in self:
             return self.column(name)
         if name in _PANDAS or name.startswith("to_") or not self._like(name):
-            raise not_permitted(f"`.{name[:40]}` of rows", f"{_ALLOWED}; .twin() makes rows to develop with")
+            usual = f"{_ALLOWED}; .twin() makes rows to develop with"
+            raise not_permitted(f"`.{name[:40]}` of rows", _INSTEAD.get(name, usual))
         raise self._unknown(name, 0)
 
     def column(self, name: str) -> "FrameColumn[D, J]":
@@ -409,6 +416,11 @@ class FrameColumn(_Measured[D, J]):
     def __invert__(self) -> Where:
         return ~_where(self)
 
+    @property
+    def codes(self) -> tuple[str, ...]:
+        """Return the declared codes: public, whether any row has them or not; none where none are declared."""
+        return self.item.domain or ()
+
     def isin(self, values: Iterable[object]) -> Where:
         """Return the condition that the value is one of these."""
         return condition(self.named, Comparison.IN, *literals(values))
@@ -453,6 +465,7 @@ class FrameColumn(_Measured[D, J]):
         if name.startswith("_"):
             raise AttributeError(name)
         allowed = "sum, mean, var, std, median, quantile, count, nunique, value_counts, histogram, bins, isin, between"
+        allowed = ".codes, the declared ones" if name == "unique" else allowed
         raise not_permitted(f"`.{name[:40]}` of a column", allowed)
 
     def __repr__(self) -> str:
@@ -522,8 +535,8 @@ class GroupBy(Generic[D, J]):
     def __getattr__(self, name: str) -> "GroupedColumn[D, J]":
         if name.startswith("_"):
             raise AttributeError(name)
-        if name in _PANDAS or name in _EXTREMES:
-            raise not_permitted(f"`.{name}` of groups", "agg, count, size, and ['column'].mean() and the like")
+        if name in _PANDAS or name in _EXTREMES or name in FUNCTIONS:
+            raise not_permitted(f"`.{name}` of groups", f"['column'].{name}() and the like, agg, count, size")
         return self[name]
 
     def __iter__(self) -> NoReturn:
@@ -591,7 +604,9 @@ def _where(value: object) -> Where:
 def _named_aggregate(word: object, column: Column | None, fraction: object = None) -> Aggregate:
     function = FUNCTIONS.get(word) if isinstance(word, str) else None
     if function is None:
-        raise not_permitted("this aggregate", ", ".join(FUNCTIONS))
+        near = difflib.get_close_matches(str(word)[:64], FUNCTIONS, n=1)
+        named = f"the aggregate `{str(word)[:64]}`" if isinstance(word, str) else "this aggregate"
+        raise not_permitted(named, f"`{near[0]}`" if near else ", ".join(FUNCTIONS))
     if function is Function.COUNT and column is not None and word == "count":
         function = Function.COUNT_VALUES
     if function is Function.QUANTILE:

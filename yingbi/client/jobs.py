@@ -1,6 +1,7 @@
 """Jobs in an analyst's hands. A job lives at the hub: `client.job(id)` takes it up again from any process."""
 
 import json
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -45,8 +46,10 @@ class _AnyJob:
     def save(self, path: Path | str) -> None:
         """Write what only the submitter has: the signed statement and what opens the plan in it. Keep it as evidence.
 
+        For its owner alone to read; nothing is overwritten, for another job's opening is nowhere else.
+
         Raises:
-            InvalidRequestError: the job was submitted by another process.
+            InvalidRequestError: the job was submitted by another process, or the file is there.
         """
         if self._submitted is None:
             raise InvalidRequestError(ErrorCode.USAGE, "only the process that submitted a job can save its plan")
@@ -55,7 +58,12 @@ class _AnyJob:
             "statement": json.loads(self._submitted.statement.envelope),
             "openings": [opening_to_json(one) for one in self._submitted.openings],
         }
-        Path(path).write_text(json.dumps(kept, ensure_ascii=False, indent=2) + "\n", "utf-8")
+        try:
+            file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        except FileExistsError:
+            raise InvalidRequestError(ErrorCode.USAGE, "expected a file that is not there yet") from None
+        with os.fdopen(file, "w", encoding="utf-8") as out:
+            out.write(json.dumps(kept, ensure_ascii=False, indent=2) + "\n")
 
     def __repr__(self) -> str:
         return str(self._status)

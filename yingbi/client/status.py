@@ -6,7 +6,8 @@ from typing import Any, Final, TypeVar
 
 from yingbi.canonical import JsonValue
 from yingbi.client.exchange import malformed_answer
-from yingbi.client.problems import plain
+from yingbi.client.notices import remedy_text, rule_text
+from yingbi.client.problems import plain, reason_text
 from yingbi.client.shown import fields_html, fields_text
 
 __all__ = ["HAS_RESULT", "SETTLED", "JobStatus", "parse_status"]
@@ -68,12 +69,15 @@ class JobStatus:
 
     def why(self) -> tuple[str, ...]:
         """Return the reasons of a refusal, or what a result is held for and what could be asked instead."""
-        lines = [plain(reason.get("message")) or plain(reason.get("code")) for reason in self.reasons]
+        lines = [reason_text(reason) for reason in self.reasons]
         notice = self.notice or {}
         for finding in _listed(notice, "findings", dict):
-            words = (plain(finding.get(name)) for name in ("risk", "rule", "dimension"))
-            lines.append("held: " + " ".join(word for word in words if word))
-        lines += [f"instead: {plain(remedy)}" for remedy in _listed(notice, "remedies", str) if plain(remedy)]
+            words = [plain(finding.get(name)) for name in ("risk", "rule", "dimension")]
+            meaning = rule_text(words[1])
+            lines.append("held: " + " ".join(word for word in words if word) + (f" ({meaning})" if meaning else ""))
+        lines += [
+            f"instead: {remedy_text(plain(remedy))}" for remedy in _listed(notice, "remedies", str) if plain(remedy)
+        ]
         return tuple(line for line in lines if line)
 
     def to_json(self) -> dict[str, JsonValue]:

@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from tests.lib.mini_log import Signer
-from tests.lib.sdk_hub import BUREAU, NODE, Job, SdkHub, fixed_key, make_table
+from tests.lib.sdk_hub import BUREAU, NODE, PARTNER, Job, SdkHub, fixed_key, make_table
 from yingbi.canonical import canonical_bytes, digest_bytes
 from yingbi.client import Client
 from yingbi.client import Job as ClientJob
@@ -342,6 +342,16 @@ def test_an_entry_that_its_issuer_has_not_signed_is_none(on_behalf_of: str | Non
         hub.release(there, signer=fixed_key("bureau:futian"), on_behalf_of=on_behalf_of)
         with pytest.raises(VerificationError):
             client.run(client.hub.evidence.verify(job.receipts()[-1]))
+
+
+def test_a_profile_that_names_somebody_else_is_told_from_a_forgery() -> None:
+    hub = SdkHub()
+    with hub.connect() as client:
+        job, _ = released(hub, client)
+    with hub.connect(party="partner:another") as client:
+        with pytest.raises(InvalidRequestError, match=f"as `{PARTNER}`") as refused:
+            client.job(job.id).result()
+        assert "profile" in str(refused.value.hint)
 
 
 def test_keys_are_looked_up_once() -> None:

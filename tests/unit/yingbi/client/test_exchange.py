@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.lib.sdk_hub import MARKET, NODE, PARTNER, Pieces, SdkHub, fixed_key, problem
+from tests.lib.sdk_hub import ADDRESS, MARKET, NODE, PARTNER, Pieces, SdkHub, fixed_key, problem
 from yingbi.client import JobRefusedError, Patience
 from yingbi.client.exchange import Question, route
 from yingbi.client.problems import error_of, plain, read_object
@@ -99,13 +99,16 @@ def test_what_was_never_sent_is_sent_again() -> None:
     assert len(hub.seen) == 2
 
 
-def test_patience_ends_and_nothing_secret_is_said() -> None:
+def test_patience_ends_and_nothing_secret_is_said(caplog: pytest.LogCaptureFixture) -> None:
     hub = SdkHub(faults=[lost(httpx.ProxyError)] * 9)
     with hub.connect() as client, pytest.raises(UnavailableError) as error:
         client.catalog.search()
     assert len(hub.seen) == Patience().attempts
-    assert "cannot be reached" in error.value.message
-    assert "password" not in f"{error.value} {error.value.hint} {error.value.detail} {error.value.__cause__}"
+    assert error.value.message == f"the hub at {ADDRESS} cannot be reached"
+    again = [record.getMessage() for record in caplog.records if record.name.startswith("yingbi.client")]
+    assert again[0] == f"no answer from {ADDRESS}, trying again (1 of 6)"
+    assert len(again) == len(hub.seen) - 1
+    assert "password" not in f"{again} {error.value} {error.value.hint} {error.value.detail} {error.value.__cause__}"
 
 
 def test_a_hub_says_how_long_to_wait_within_reason() -> None:
@@ -332,6 +335,9 @@ def test_secrets_are_in_no_text_of_a_client(tmp_path: Path) -> None:
         for opening in job._submitted.openings if job._submitted else ():
             assert repr(opening.salt) not in shown
         job.save(tmp_path / "job.json")
+        with pytest.raises(InvalidRequestError, match="not there yet"):
+            job.save(tmp_path / "job.json")
+    assert (tmp_path / "job.json").stat().st_mode & 0o777 == 0o600
     assert "sesame" not in shown
     assert "password" not in shown
     assert PARTNER in repr(client)

@@ -127,7 +127,7 @@ def test_regressions_and_descriptions(filings: AnyFrame) -> None:
 
 
 NEVER: list[tuple[Callable[[AnyFrame], Any], str]] = [
-    (lambda f: f.head, r"groupby"),
+    (lambda f: f.head, r"\.twin"),
     (lambda f: f.iloc[0], r"\.twin\(\)"),
     (lambda f: f.apply, r"count"),
     (lambda f: f.to_csv, r"describe"),
@@ -156,6 +156,10 @@ NEVER: list[tuple[Callable[[AnyFrame], Any], str]] = [
     (lambda f: list(f.groupby("year")), r"agg"),
     (lambda f: f.groupby(5), r"names, columns"),
     (lambda f: f.agg(n="first"), r"median"),
+    (lambda f: f.agg(n=("tax_paid", "men")), r"`men` is never available; try `mean`"),
+    (lambda f: f.groupby("year").mean, r"\['column'\].mean\(\)"),
+    (lambda f: f.merge, r"\.join"),
+    (lambda f: f.year.unique(), r"\.codes"),
     (lambda f: f.agg(n=5), r"median"),
     (lambda f: f.agg(), r"one of count"),
     (lambda f: f.agg("mean"), r"agg\(n="),
@@ -173,6 +177,11 @@ def test_what_no_plan_can_ask_for_fails_here_and_names_what_is_allowed(
         ask(filings)
     assert refused.value.code is ErrorCode.OPERATION_NOT_PERMITTED
     assert refused.value.hint is not None
+
+
+def test_the_codes_of_a_column_are_declared(filings: AnyFrame) -> None:
+    assert filings.street.codes == filings.street.item.domain
+    assert filings.tax_paid.codes == ()
 
 
 @pytest.mark.parametrize("ask", [lambda f: f.taxpaid, lambda f: f["tax_pid"], lambda f: f.groupby("tax_pai")])

@@ -148,10 +148,13 @@ def test_a_result_that_is_held_is_no_result_and_says_what_could_be_asked_instead
     with hub.connect() as client:
         job = client.dataset("tax/annual_filings").count().submit().wait(progress=False)
         assert job.state == "held"
-        assert job.status.why() == ("held: differencing history street", "instead: coarser-level")
-        assert "coarser-level" in repr(job)
-        assert "coarser-level" in job._repr_html_()
-        with pytest.raises(ConflictError, match="differencing history street; instead: coarser-level"):
+        assert job.status.why() == (
+            "held: differencing history street (together with what was released before, too much would be known)",
+            "instead: a coarser level, such as districts for streets",
+        )
+        assert "a coarser level" in repr(job)
+        assert "a coarser level" in job._repr_html_()
+        with pytest.raises(ConflictError, match=r"differencing history street .*; instead: a coarser level"):
             job.result()
 
 
