@@ -8,6 +8,9 @@ charges nothing twice and releases nothing twice.
 The unit's veto is looked at before every step and, while a computation runs, several times a second, by a watcher that
 also follows the log: what is suspended, frozen or vetoed stops within one look. What the unit's officer has the log
 told of that (`sandbox.node.stopping`) waits for neither poll nor computation.
+
+A job's accident, foreseen or not, is logged and keeps no other job from its turn. What nobody foresaw outside of jobs
+ends the agent: its next start reads the log and the journal anew.
 """
 
 import logging
@@ -49,6 +52,7 @@ from yingbi.errors import (
     RefusedError,
     SandboxError,
     TamperDetectedError,
+    UnavailableError,
 )
 from yingbi.events import EntryType
 from yingbi.events.jobs import FailureReason, Interruption, RefusalReason
@@ -86,6 +90,7 @@ class Agent:
         recorder: has statements recorded.
         gate: the node's gate, over its own engine and books; each job brings its agreement.
         journal: where jobs are.
+        outbox: tells the log what the unit stopped.
         reports: what is to be said against the hub.
         maker: makes and signs statements.
         software: the digest of what runs here.
@@ -102,6 +107,7 @@ class Agent:
         recorder: Recorder,
         gate: Gate,
         journal: Journal,
+        outbox: Outbox,
         reports: Reports,
         maker: StatementMaker,
         software: str,
@@ -114,7 +120,7 @@ class Agent:
         self._recorder = recorder
         self._gate = gate
         self._journal = journal
-        self._outbox = Outbox(journal, hub)
+        self._outbox = outbox
         self._reports = reports
         self._maker = maker
         self._software = software
@@ -173,7 +179,7 @@ class Agent:
         if not is_held:
             # A job that is stuck keeps no other from its turn, and is looked at again soon.
             lease = self._poll(wait_s if failed is None else min(wait_s, _BREAK_S))
-        is_new = not is_held and (lease is None or self._journal.take(lease))
+        is_new = not is_held and (lease is None or self._take(lease))
         if lease is not None and is_new:
             self.advance(lease.job)
         if failed is not None:
@@ -208,13 +214,27 @@ class Agent:
         while True:
             row = self._journal.get(job)
             step = self._steps.get(row.step)
-            if step is None or not step(row):
+            if step is None or not _taken(step, row):
                 return row.step
 
     def _poll(self, wait_s: float) -> Lease | None:
         polled = self._hub.poll(self._node, wait_s)
         self._follower.follow()
         return polled.lease
+
+    def _take(self, lease: Lease) -> bool:
+        """Keep a lease; tell whether it is new.
+
+        SECURITY: what the log does not lease to this node is not kept, however much of it a hub hands out; it is
+        reported once, by name only where the log has the job.
+        """
+        try:
+            self._verifier.check_lease(lease)
+        except UntrueLeaseError as error:
+            known = self._verifier.state(lease.job) is not None
+            self._reports.add(error.code, error.message, job=lease.job if known else None)
+            return False
+        return self._journal.take(lease)
 
     def _declare(self) -> None:
         """Now and then, tell the log of versions that were published since."""
@@ -280,14 +300,22 @@ class Agent:
         found = self._describe(row, *_RUNNING)
         if found is None:
             return True
-        question = self._gate.book.find(row.job)
+        try:
+            question = self._gate.book.find_job(row.job, found.submission)
+        except RefusedError as error:
+            # SECURITY: the partner chose the id; what was answered under it before is not this job's answer.
+            _LOG.warning("job failed: %s", error.message)
+            return self._fail(row, found, FailureReason.PROTOCOL_ERROR, is_retryable=False)
         if question is not None and question.state is QuestionState.RUNNING:
             # A database that failed in the middle left it so; nobody computes it now.
             return self._gate.end_dead() > 0
         if question is not None and question.state is QuestionState.RELEASED:
             return self._release(row, found, is_checked=True)
         if question is not None and question.state is QuestionState.HELD:
-            return self._hold(row)
+            return self._hold(row, found)
+        if question is not None and question.state is QuestionState.REJECTED:
+            # People at the node rejected it before the log had it that it is held.
+            return self._fail(row, found, FailureReason.PROTOCOL_ERROR, is_retryable=False)
         stop = self._verifier.find_stop(found)
         if stop is None and not self._follower.is_fresh:
             # It started long ago, and nobody says that what it relies on still holds; a new lease will.
@@ -324,7 +352,8 @@ class Agent:
     def _release(self, row: JobRow, found: VerifiedJob, *, is_checked: bool) -> bool:
         """Seal what the gate released, and make the statements without which it does not leave."""
         charge = self._charged(found)
-        kept = self._gate.book.output(self._gate.book.get(row.job).output or "")
+        question = self._gate.book.find_job(row.job, found.submission)
+        kept = self._gate.book.output("" if question is None else question.output or "")
         result = seal_result(kept, job=row.job, agreement=found.agreement.id, recipient=found.submitted.result_key)
         made = []
         if is_checked:
@@ -343,8 +372,10 @@ class Agent:
         self._journal.prepare(row, JobStep.RELEASING, made, sealed=result.sealed)
         return True
 
-    def _hold(self, row: JobRow) -> bool:
-        held = next(one for one in self._gate.held.waiting() if one.question == row.job)
+    def _hold(self, row: JobRow, found: VerifiedJob) -> bool:
+        held = next((one for one in self._gate.held.waiting() if one.question == row.job), None)
+        if held is None:
+            return self._fail(row, found, FailureReason.PROTOCOL_ERROR, is_retryable=False)
         made = self._maker.held(
             row.job, output=held.id, candidate=held.commitment, rules=held.rules, notice=held.notice
         )
@@ -421,6 +452,7 @@ class Agent:
             return True
         (said,) = self._journal.statements(row, JobStep.HOLDING)
         payload = said.statement.payload
+        self._gate.book.find_job(row.job, found.submission)
         self._take_checks(found, payload.id)
         state = self._gate.book.get(row.job).state
         if state is QuestionState.RELEASED:
@@ -447,7 +479,7 @@ class Agent:
             self._gate.book.end(found.job, QuestionState.REJECTED)
         if state is HeldState.APPROVED and self._verifier.find_stop(found) is None:
             try:
-                found.gate.release_held(output)
+                found.gate.release_held(output, submission=found.submission)
             except (RefusedError, ConflictError) as error:
                 _LOG.warning("approved, and still held: %s: %s", error.code, error.message)
 
@@ -517,6 +549,24 @@ class Agent:
         if row.notice is not None:
             with suppress(ConflictError, RefusedError, NotFoundError):
                 self._hub.put_notice(row.job, row.notice)
+
+
+def _taken(step: Callable[[JobRow], bool], row: JobRow) -> bool:
+    """Take a step; what nobody foresaw is this job's trouble, for its next turn, and ends neither agent nor others.
+
+    Raises:
+        SandboxError: it did not work out now.
+    """
+    try:
+        return step(row)
+    except SandboxError:
+        raise
+    except Exception as error:
+        _LOG.error("job %s: step `%s` failed with %s", row.job, row.step, type(error).__name__)
+        _LOG.debug("unforeseen", exc_info=True)
+        raise UnavailableError(
+            ErrorCode.INTERNAL, "a step of a job failed unforeseen", detail=type(error).__name__
+        ) from error
 
 
 def _refusal(answer: Refused) -> Reason:

@@ -35,6 +35,7 @@ from sandbox.node.recording import Recorder
 from sandbox.node.reports import Reports
 from sandbox.node.software import software_digest
 from sandbox.node.statements import StatementMaker
+from sandbox.node.stopping import Outbox
 from sandbox.node.trust import NodeTrust, parse_trust
 from sandbox.node.verifying import JobVerifier
 from sandbox.node.versions import Versions
@@ -215,6 +216,7 @@ def open_agent(
             recorder=Recorder(follower, hub, home.config.name, home.clock),
             gate=gate,
             journal=journal,
+            outbox=Outbox(journal, hub, follower=follower, reports=reports, clock=home.clock),
             reports=reports,
             maker=maker,
             software=software_digest(),

@@ -6,12 +6,13 @@ then confirms its grades (`dataset.graded`), and only after that jobs may use it
 
 import logging
 from collections.abc import Iterator, Sequence
+from time import monotonic
 from typing import Final, Protocol
 
 from sandbox.catalog.model import DatasetVersion
 from sandbox.catalog.store import CatalogueStore
 from sandbox.node.following import Follower
-from sandbox.node.statements import StatementMaker
+from sandbox.node.statements import Made, StatementMaker
 from sandbox.node.versions import Versions
 from yingbi.errors import ConflictError, RefusedError
 from yingbi.ids import dataset_id
@@ -20,6 +21,7 @@ from yingbi.statement import Statement
 __all__ = ["Declarer", "TakesVersions"]
 
 _LOG: Final = logging.getLogger(__name__)
+_SAME_FOR_S: Final = 86_400.0
 
 
 class TakesVersions(Protocol):
@@ -57,6 +59,7 @@ class Declarer:
         self._follower = follower
         self._hub = hub
         self._maker = maker
+        self._made: dict[tuple[str, int], tuple[Made, float]] = {}
 
     def declare(self) -> int:
         """Have recorded what the log does not know yet, one version of each data set; return how many.
@@ -68,8 +71,7 @@ class Declarer:
         """
         declared = 0
         for version in self._missing():
-            # A process that dies between both lines leaves an opening that nothing names, and begins anew.
-            made = self._versions.declare(version, self._maker)
+            made = self._make(version)
             try:
                 self._hub.declare_versions([made.statement])
             except (ConflictError, RefusedError) as error:
@@ -79,6 +81,16 @@ class Declarer:
         if declared:
             self._follower.follow()
         return declared
+
+    def _make(self, version: DatasetVersion) -> Made:
+        """Return the statement of a version, the same for a day: a hub that records none gathers no openings here."""
+        name, now = (version.dataset, version.version), monotonic()
+        made, made_at = self._made.get(name, (None, now))
+        if made is None or now - made_at > _SAME_FOR_S:
+            # A process that dies before it is recorded leaves an opening that nothing names, and begins anew.
+            made = self._versions.declare(version, self._maker)
+            self._made[name] = made, now
+        return made
 
     def _missing(self) -> Iterator[DatasetVersion]:
         datasets = self._follower.standing.datasets

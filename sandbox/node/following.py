@@ -54,7 +54,7 @@ from yingbi.errors import (
 from yingbi.events import EntryType
 from yingbi.keys import VerifyKey
 from yingbi.receipts import Checkpoint, SignedCheckpoint
-from yingbi.statement import verify_signatures
+from yingbi.statement import Statement, verify_signatures
 
 if TYPE_CHECKING:
     from policies.standing import Standing
@@ -130,6 +130,7 @@ class Follower:
         self._blocked: set[str] = set()
         self._checkers: dict[int, Signers] = {}
         self._trouble: SandboxError | None = None
+        self._is_torn = False
         self._load()
 
     @property
@@ -179,6 +180,8 @@ class Follower:
         """
         with self._lock:
             try:
+                if self._is_torn:
+                    self._load()
                 self.require_sound()
                 self._advance(note)
             except SandboxError as error:
@@ -188,11 +191,14 @@ class Follower:
             return self._head
 
     def require_sound(self) -> None:
-        """Refuse to go on while a contradiction of the log is unresolved.
+        """Refuse to go on while a contradiction of the log is unresolved, or entries that are stored were not all read.
 
         Raises:
             TamperDetectedError: one is.
+            UnavailableError: reading them was cut short; the next checkpoint that is offered begins anew.
         """
+        if self._is_torn:
+            raise UnavailableError(ErrorCode.NODE_UNAVAILABLE, "the followed log was not read to its end")
         found = self._reports.halting()
         if found is not None:
             raise TamperDetectedError(
@@ -230,6 +236,11 @@ class Follower:
         """Return a followed entry as it came, or nothing."""
         return self._store.entry(seq)
 
+    def place_of(self, statement: Statement) -> int | None:
+        """Return where a statement that names no job is in the followed log, with effect, or nothing."""
+        found = self.entries_of(statement.payload.id)
+        return next((seq for seq, entry in found if entry.statement.payload_bytes == statement.payload_bytes), None)
+
     def find_terms(self, digest: str) -> Agreement | None:
         """Return the terms of this digest where the node has them."""
         return self._terms.get(digest)
@@ -254,6 +265,8 @@ class Follower:
     # --- what is stored ----------------------------------------------------------------------------------------------
 
     def _load(self) -> None:
+        # Until the end: whatever cuts this short, nobody relies on a standing that lacks entries.
+        self._is_torn = True
         self._head = self._store.head()
         self._log_keys = self._trust.log_keys
         self._violations: dict[int, Violation] = {}
@@ -270,6 +283,7 @@ class Follower:
             self._fold(seq, entry)
         if (frontier.size, frontier.root()) != (self._head.size, self._head.root):
             raise TamperDetectedError(ErrorCode.STORE_DAMAGED, "the node's copy of the log is not what it followed")
+        self._is_torn = False
         self._store.set_violations(self._violations.values())
 
     def _fold(self, seq: int, entry: Entry) -> None:
@@ -390,8 +404,10 @@ class Follower:
             return
         self._log_keys = keys
         before = len(self._violations)
+        self._is_torn = True
         for seq, entry in enumerate(entries, head.size):
             self._fold(seq, entry)
+        self._is_torn = False
         if len(self._violations) > before:
             self._store.set_violations(self._violations.values())
 
@@ -488,8 +504,9 @@ class Follower:
             data = self._source.document(digest)
             if data is not None:
                 value = parse_canonical(data, max_bytes=_MAX_DOCUMENT)
-                terms = _parse_terms(value)
-                if terms_digest(terms) == digest == digest_json(value):
+                # SECURITY: the digest first; what else a hub serves is not looked at.
+                terms = _parse_terms(value) if digest_json(value) == digest else None
+                if terms is not None and terms_digest(terms) == digest:
                     self._store.add_document(digest, value)
                     self._terms[digest] = terms
                     self._missing.discard(digest)

@@ -19,7 +19,7 @@ from sandbox.disclosure.released import Held, ReleasedModel, ReleasedTable
 from sandbox.isolation.cage import Cancel
 from sandbox.isolation.limits import Limits
 from sandbox.node.judging import Asking, Explanation, Judge
-from sandbox.node.questions import NewQuestion, QuestionBook, QuestionState
+from sandbox.node.questions import NewQuestion, QuestionBook, QuestionState, submission_of
 from sandbox.node.running import Running
 from sandbox.query.admit import Admitted
 from sandbox.query.uses import operations
@@ -179,6 +179,7 @@ class Gate:
         What was interrupted goes on: the limits that it was within are not asked again, and nothing is charged twice.
 
         Raises:
+            RefusedError: its id is another question's.
             ConflictError: it is being computed, or has come to an end that stands.
         """
         catalogue = self._catalogue.load()
@@ -203,18 +204,21 @@ class Gate:
             row = self._held.approve(output, person, suppress_reviewed=suppress_reviewed)
         return self.release_held(output) if row.state is HeldState.APPROVED else row
 
-    def release_held(self, output: str) -> Released:
+    def release_held(self, output: str, *, submission: str | None = None) -> Released:
         """Compute an approved candidate again and let it through the door, under today's agreements.
 
-        May be called again after a crash: what was kept then is what is returned, once.
+        May be called again after a crash: what was kept then is what is returned, once. With `submission`, only a
+        candidate of that job.
 
         Raises:
             ConflictError: it is not approved, or it is not any more what was approved.
-            RefusedError: the agreements do not permit the question any more.
+            RefusedError: the agreements do not permit the question any more, or it is another job's.
         """
         row = self._held.find(output)
         approval = self._held.approval(output)
         catalogue = self._catalogue.load()
+        if submission is not None:
+            self._book.find_job(row.question, submission)
         # It was charged when it was asked; the limits that it was within then are not asked again.
         found = self._judge.judge(_asked(self._book.get(row.question).asked), catalogue, {})
         if found.admitted is None:
@@ -327,6 +331,7 @@ def _new_question(asking: Asking, admitted: Admitted, *, name: str | None = None
         "partner": asking.partner,
         "plan": plan_to_json(admitted.plan),
         "purpose": asking.purpose,
+        "submission": asking.submission,
     }
     return NewQuestion(
         id=name or new_id("job"),
@@ -343,6 +348,13 @@ def _asked(value: JsonValue) -> Asking:
         case {"partner": str(partner), "purpose": str(purpose), "plan": plan, "intermediary": None | str() as other}:
             # A job that ran had its approvals; they are not asked for again when its result is let out.
             every = frozenset(Duty)
-            return Asking(partner=partner, purpose=purpose, plan=plan, intermediary=other, approvals=every)
+            return Asking(
+                partner=partner,
+                purpose=purpose,
+                plan=plan,
+                intermediary=other,
+                approvals=every,
+                submission=submission_of(value),
+            )
         case _:
             raise TamperDetectedError(ErrorCode.STORE_DAMAGED, "the node's book holds a question in a wrong form")

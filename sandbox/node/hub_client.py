@@ -17,7 +17,7 @@ import httpx
 
 from ledger.receipt import parse_receipt
 from ledger.tiles import TileCoordinate, bundle_path, tile_path
-from yingbi.canonical import JsonValue, canonical_bytes
+from yingbi.canonical import MAX_INT, JsonValue, canonical_bytes
 from yingbi.clock import Clock
 from yingbi.commitment import Opening
 from yingbi.errors import (
@@ -60,7 +60,7 @@ _KINDS: Final[Mapping[int, type[SandboxError]]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lease:
-    """A lease as the hub hands it out; nothing of it has been verified. `body` is its JSON, kept as it came."""
+    """A lease as the hub hands it out; nothing of it has been verified. `body`: what is read of its JSON, and kept."""
 
     job: str
     attempt: int
@@ -106,7 +106,7 @@ def open_hub_http(*, ca_file: Path | None = None, proxy: str | None = None) -> h
 
 
 def parse_lease(value: Mapping[str, Any]) -> Lease:
-    """Read a lease's JSON, as it came or as it was kept.
+    """Read a lease's JSON, as it came or as it was kept; what nobody reads is left out of its `body`.
 
     Raises:
         InvalidRequestError: another form.
@@ -118,9 +118,15 @@ def parse_lease(value: Mapping[str, Any]) -> Lease:
         job, attempt = value["job"], value["attempt"]
     except (KeyError, TypeError, AttributeError):
         raise _malformed("a lease") from None
-    if not isinstance(job, str) or not isinstance(attempt, int) or job != statement.payload.id:
+    if job != statement.payload.id or not _is_number(attempt, MAX_INT) or attempt == 0:
         raise _malformed("a lease")
-    return Lease(job=job, attempt=attempt, statement=statement, plan=opening, body=dict(value))
+    body: JsonValue = {
+        "attempt": attempt,
+        "job": job,
+        "plan": {"salt": plan["salt"], "value": plan["value"]},
+        "statement": value["statement"],
+    }
+    return Lease(job=job, attempt=attempt, statement=statement, plan=opening, body=body)
 
 
 class HubClient:
@@ -321,9 +327,17 @@ def _object(data: bytes) -> dict[str, Any]:
 def _parse_recorded(value: object) -> Recorded:
     match value:
         case {"index": int(index), "receipt": str(receipt)}:
-            return Recorded(index=index, receipt=parse_receipt(receipt.encode("utf-8", "surrogatepass")))
+            found = parse_receipt(receipt.encode("utf-8", "surrogatepass"))
+            if not _is_number(index, found.signed.checkpoint.size - 1):
+                raise _malformed("an index below the size of its receipt")
+            return Recorded(index=index, receipt=found)
         case _:
             raise _malformed("an entry")
+
+
+def _is_number(value: object, most: int) -> bool:
+    # SECURITY: JSON's integers have no end, those of databases and dates do; and `True` is one to Python.
+    return type(value) is int and 0 <= value <= most
 
 
 def _opening_json(opening: Opening) -> JsonValue:

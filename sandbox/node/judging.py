@@ -34,6 +34,8 @@ class Asking:
     """Who asks what, for what: `sql` or `plan` (its JSON), never both.
 
     `approvals`: duties in whose name people approved this very job; whoever fills it in has verified their signatures.
+    `submission`: the digest of the partner's statement in the log that asks it, which names partner, agreement,
+    purpose, plan and versions; nothing where the node's own people ask.
     """
 
     partner: str
@@ -42,6 +44,7 @@ class Asking:
     plan: JsonValue = None
     intermediary: str | None = None
     approvals: frozenset[Duty] = frozenset()
+    submission: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

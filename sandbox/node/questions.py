@@ -2,6 +2,9 @@
 
 Limits are charged when a question is received and permitted, before it runs: a crash can cost a partner a job, never
 give one away.
+
+A job's id is its partner's choice, and may be that of another question here. A job is therefore the question that was
+begun for its own submission, byte for byte, and no other: `find_job` is how a job's question is looked up.
 """
 
 import json
@@ -19,10 +22,18 @@ from sandbox.database import reading, writing
 from sandbox.node.tables import CHARGE, OUTPUT, QUESTION
 from yingbi.canonical import JsonValue, canonical_bytes
 from yingbi.clock import Clock, format_time
-from yingbi.errors import ConflictError, ErrorCode, NotFoundError
+from yingbi.errors import ConflictError, ErrorCode, NotFoundError, RefusedError
 from yingbi.ids import new_id
 
-__all__ = ["TRANSITIONS", "AskedQuestion", "NewQuestion", "QuestionBook", "QuestionState", "StoredOutput"]
+__all__ = [
+    "TRANSITIONS",
+    "AskedQuestion",
+    "NewQuestion",
+    "QuestionBook",
+    "QuestionState",
+    "StoredOutput",
+    "submission_of",
+]
 
 # The day of a limit is the bureau's: China Standard Time, which has no summer time.
 _BUREAU_ZONE: Final = timezone(timedelta(hours=8))
@@ -88,6 +99,11 @@ class AskedQuestion:
     code: str | None
     output: str | None
 
+    @property
+    def submission(self) -> str | None:
+        """Return the digest of the statement in the log that asks it, or nothing where the node's own people asked."""
+        return submission_of(self.asked)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredOutput:
@@ -147,14 +163,19 @@ class QuestionBook:
         """Record that a job is being computed, for the first time or again, and charge it once, in one transaction.
 
         Raises:
+            RefusedError: the id is another question's; nothing is charged.
             ConflictError: it is being computed already, or has come to an end that stands.
         """
         now = self._clock.now()
         with writing(self._database) as connection:
+            row = connection.execute(select(QUESTION).where(QUESTION.c.id == question.id)).mappings().one_or_none()
+            if row is not None and not _is_same(_question(row), question):
+                raise _another()
             for agreement in agreements:
                 _charge_once(connection, question.id, agreement, now)
-            if connection.execute(select(QUESTION.c.id).where(QUESTION.c.id == question.id)).first() is not None:
+            if row is not None:
                 self._move(connection, question.id, QuestionState.RUNNING)
+                connection.execute(update(QUESTION).where(QUESTION.c.id == question.id).values(**_row(question)))
                 return
             state = {"state": QuestionState.RUNNING.value, "received_at": format_time(now)}
             connection.execute(insert(QUESTION).values(**_row(question), **state))
@@ -205,6 +226,17 @@ class QuestionBook:
         with reading(self._database) as connection:
             row = connection.execute(select(QUESTION).where(QUESTION.c.id == question)).one_or_none()
         return None if row is None else _question(row._mapping)
+
+    def find_job(self, job: str, submission: str) -> AskedQuestion | None:
+        """Return the question that a job is, by its id and its submission's digest, or nothing.
+
+        Raises:
+            RefusedError: the id is another question's, whose answer is not this job's.
+        """
+        found = self.find(job)
+        if found is not None and found.submission != submission:
+            raise _another()
+        return found
 
     def get(self, question: str) -> AskedQuestion:
         """Return one question.
@@ -273,6 +305,25 @@ def _question(row: RowMapping) -> AskedQuestion:
     values["operations"] = tuple(json.loads(values["operations"]))
     values["asked"] = None if values["asked"] is None else json.loads(values["asked"])
     return AskedQuestion(**values)
+
+
+def submission_of(asked: JsonValue) -> str | None:
+    """Return the digest of the statement in the log that asks a question, from what the book keeps of it."""
+    found = asked.get("submission") if isinstance(asked, dict) else None
+    return found if isinstance(found, str) else None
+
+
+def _is_same(found: AskedQuestion, question: NewQuestion) -> bool:
+    # SECURITY: whoever chooses an id must not be given what others asked under it.
+    submission = submission_of(question.asked)
+    if submission is not None:
+        return found.submission == submission
+    asked = (question.partner, question.purpose, question.digest, question.asked)
+    return (found.partner, found.purpose, found.question_digest, found.asked) == asked
+
+
+def _another() -> RefusedError:
+    return RefusedError(ErrorCode.JOB_REFUSED, "another question of this id was asked at this node")
 
 
 def _charge_once(connection: Connection, job: str, agreement: str, at: datetime) -> None:

@@ -87,7 +87,7 @@ class Recorder:
             self._follower.require_sound()
 
     def _find(self, statement: Statement, answer: Recorded) -> int:
-        data = self._follower.entry_bytes(answer.index)
+        data = self._follower.entry_bytes(answer.index) if answer.index < self._follower.head.size else None
         if data is None or parse_entry(data).statement.envelope != statement.envelope:
             raise VerificationError(
                 ErrorCode.PROOF_UNVERIFIED, "the hub's receipt is for another entry than the statement that was sent"

@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from yingbi.errors import ConflictError, ErrorCode
+
 __all__ = ["Running"]
 
 
@@ -18,11 +20,19 @@ class Running:
 
     @contextmanager
     def mark(self, question: str) -> Iterator[None]:
-        """Hold the lock of a question."""
+        """Hold the lock of a question.
+
+        Raises:
+            ConflictError: somebody else holds it.
+        """
         path = self._folder / question
         handle = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(handle)
+            raise ConflictError(ErrorCode.TRANSITION_REFUSED, "a question of this id is being computed") from None
+        try:
             yield
         finally:
             # Removed while it is held: nobody else can take what no longer has a name.

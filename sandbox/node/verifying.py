@@ -13,7 +13,9 @@ it, and by the node's own judgement nobody else had to; its agreement is active 
 whose text was fetched by its digest, as was that of all others that the log has of it; partner, intermediary, unit and
 node are admitted, and neither these nor who asked nor the data are frozen; every version is this node's own, with
 schema and content that the node committed to; the plan is admitted; the result's key is one to which something can be
-sealed; the unit has not stopped it.
+sealed; the unit has not stopped it; and no other question of its id was asked at this node.
+
+Before anything of a lease is kept, `check_lease` holds it against the followed log: what a hub makes up is not kept.
 """
 
 import json
@@ -35,7 +37,7 @@ from sandbox.node.hub_client import Lease
 from sandbox.node.judging import Asking, Judge
 from sandbox.node.versions import Versions
 from sandbox.node.veto import Veto, Vetoes, VetoKind
-from yingbi.canonical import JsonValue
+from yingbi.canonical import JsonValue, digest_bytes
 from yingbi.clock import Clock, format_time
 from yingbi.commitment import verify_opening
 from yingbi.errors import ErrorCode, RefusedError, SandboxError, VerificationError
@@ -123,6 +125,11 @@ class VerifiedJob:
     charge: str | None
 
     @property
+    def submission(self) -> str:
+        """Return the digest of the partner's statement, by which the node's book knows the job."""
+        return str(self.asking.submission)
+
+    @property
     def versions(self) -> tuple[tuple[str, int], ...]:
         """Return ids and versions of the data sets, in the order of the submission."""
         return tuple((item.dataset, item.version) for item in self.submitted.datasets)
@@ -171,12 +178,24 @@ class JobVerifier:
         with self._follower.lock:
             self._follower.require_current()
             self._check_terms(self._find(lease).submitted.agreement)
-            job = self._check_lease(lease, JobState.LEASED)
+            job = self._check_in_time(lease, JobState.LEASED)
             found = self._describe(lease, job)
             self._check_standing(found, job)
         self._check_versions(found)
         self._check_question(found)
         return found
+
+    def check_lease(self, lease: Lease) -> None:
+        """Check that the followed log leases this very job to this node, in this attempt or a later one.
+
+        Where terms are withheld, the log may do so and this node cannot know: the job is then refused, not passed over.
+
+        Raises:
+            UntrueLeaseError: it does not.
+        """
+        with self._follower.lock:
+            if not self._follower.lacks_terms(self._find(lease).submitted.agreement):
+                self._find_leased(lease)
 
     def describe(self, lease: Lease, *states: JobState) -> VerifiedJob:
         """Return a job that this node has started and recorded, for its later steps.
@@ -186,7 +205,7 @@ class JobVerifier:
         """
         with self._follower.lock:
             self._follower.require_sound()
-            return self._describe(lease, self._check_lease(lease, *states))
+            return self._describe(lease, self._check_in_time(lease, *states))
 
     def find_stop(self, found: VerifiedJob) -> Interruption | None:
         """Return why a job that has started must stop now, by the unit's veto or the followed log, or nothing."""
@@ -263,10 +282,14 @@ class JobVerifier:
             raise UntrueLeaseError("the plan is not the one that the partner committed to") from None
         return job
 
-    def _check_lease(self, lease: Lease, *states: JobState) -> JobStanding:
+    def _find_leased(self, lease: Lease) -> JobStanding:
         job = self._find(lease)
         if job.node != self._node or job.life.attempt < lease.attempt:
             raise UntrueLeaseError("the log does not lease this attempt of the job to this node")
+        return job
+
+    def _check_in_time(self, lease: Lease, *states: JobState) -> JobStanding:
+        job = self._find_leased(lease)
         if job.life.attempt > lease.attempt or job.state not in states:
             raise PastLeaseError("the job went on without this lease")
         if job.state is JobState.LEASED and (job.life.leased_until or "") <= self._now():
@@ -282,6 +305,7 @@ class JobVerifier:
             plan=plan,
             intermediary=terms.intermediary,
             approvals=job.approvals,
+            submission=digest_bytes(lease.statement.payload_bytes),
         )
         return VerifiedJob(
             job=job.id,
@@ -387,7 +411,12 @@ class JobVerifier:
         }
 
     def _check_question(self, found: VerifiedJob) -> None:
-        """Refuse what the node's own judge refuses, and a question over other versions than the job names."""
+        """Refuse what the node's own judge refuses, a question over other versions than the job names, a taken id."""
+        try:
+            found.gate.book.find_job(found.job, found.submission)
+        except RefusedError:
+            message = "another question of this id was asked at this node"
+            raise _unfit(RefusalReason.PARAMETER_NOT_ALLOWED, message) from None
         seen = found.gate.explain(found.asking)
         if seen.problem is not None:
             reason = Reason(code=RefusalReason.PLAN_NOT_ADMITTED, rule=None, message=seen.problem.message)

@@ -248,9 +248,13 @@ class FakeHub(Realm):
         dataset: str = "lab/firms",
         is_leased: bool = True,
         by: str = PARTNER,
+        job: str | None = None,
         **changes: Any,
     ) -> str:
-        """Submit a question as the bank, or as one of its people, approve it by rule, and lease it; return its id."""
+        """Submit a question as the bank, or as one of its people, approve it by rule, and lease it; return its id.
+
+        `job` is an id of the bank's choice, else a new one.
+        """
         self.tick()
         plan = plan_to_json(parse_sql(sql))
         opening, recipient = commit(plan), ResultKey.generate()
@@ -267,7 +271,7 @@ class FakeHub(Realm):
             "expires_at": self.later(hours=24),
             **changes,
         }
-        job = new_id("job")
+        job = job or new_id("job")
         self.openings[job], self.recipients[job] = opening, recipient
         self.say("job.submitted", job, body, by, on_behalf_of=None if by == PARTNER else PARTNER)
         if is_leased:

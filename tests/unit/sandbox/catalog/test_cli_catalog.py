@@ -215,7 +215,7 @@ def test_every_command_is_described(language: str) -> None:
     texts = json.loads(Path("yingbi", "locale", language, "catalog.json").read_text("utf-8"))
     group = typer.main.get_command(app)
     assert isinstance(group, click.Group)
-    assert {"list", "show", "import", "export", "draft", "suggest", "confirm", "withdraw", "negative"} == set(
+    assert {"list", "show", "import", "export", "draft", "suggest", "confirm", "withdraw", "negative", "search"} == set(
         group.commands
     )
     if group.help in texts.values():

@@ -123,6 +123,18 @@ def test_what_was_withdrawn_is_not_told_of(home: NodeHome, log: Log) -> None:
     assert declarer(home, log).declare() == 0
 
 
+def test_a_hub_that_records_no_version_gathers_no_openings(home: NodeHome, log: Log) -> None:
+    register(log)
+    telling = declarer(home, log)
+    sent: list[Statement] = []
+    log.declare_versions = sent.extend  # type: ignore[method-assign,assignment]
+    for _ in range(5):
+        telling.declare()
+    assert [one.envelope for one in sent] == [sent[0].envelope] * 5, "the same again, which is recorded once"
+    with home.database.connect() as connection:
+        assert connection.exec_driver_sql("select count(*) from node_opening").scalar_one() == 1
+
+
 def test_a_refusal_does_not_end_the_agent_and_an_absent_hub_is_asked_again(home: NodeHome, log: Log) -> None:
     register(log)
     freeze = {"target": NODE, "reason": "incident", "drill": False, "note": None}

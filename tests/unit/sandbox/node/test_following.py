@@ -14,6 +14,7 @@ from ledger.note import Note, NoteSignature, NoteSigner, TextSigner, format_note
 from ledger.tiles import bundle_path, decode_bundle, encode_bundle
 from ledger.witness_evidence import EvidenceKind, parse_evidence, verify_evidence
 from policies.model import terms_digest, to_json
+from policies.standing import Standing
 from sandbox.database import writing
 from sandbox.node.agent_home import OpenAgent
 from tests.lib.agents import AGREEMENT, Scene
@@ -71,6 +72,28 @@ def test_a_restart_asks_for_nothing_that_is_stored(scene: Scene) -> None:
         assert opened.follower.standing.size == head.size
         assert opened.follower.follow() == head
     assert scene.hub.asked == ["GET /checkpoint"]
+
+
+def test_nobody_relies_on_a_standing_that_lacks_entries(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    with scene.agent() as opened:
+        opened.follower.follow()
+        something(scene.hub)
+        with monkeypatch.context() as patch:
+            patch.setattr(Standing, "take", _breaking)
+            with pytest.raises(LookupError):
+                opened.follower.follow()
+            with pytest.raises(LookupError):
+                opened.follower.follow()
+        for require in (opened.follower.require_sound, opened.follower.require_current):
+            with pytest.raises(UnavailableError):
+                require()
+        assert opened.follower.follow().size == head_of(scene.hub).size
+        assert opened.follower.standing.size == head_of(scene.hub).size
+        opened.follower.require_current()
+
+
+def _breaking(self: Standing, *_: object, **__: object) -> None:
+    raise LookupError
 
 
 def test_a_store_that_was_changed_is_found_at_the_start(scene: Scene) -> None:

@@ -18,6 +18,7 @@ from sandbox.node.gate import Failed, Gate, HeldBack, Refused, Released, reject_
 from sandbox.node.home import NodeHome
 from sandbox.node.judging import Asking, Judge
 from sandbox.node.questions import QuestionBook, QuestionState
+from sandbox.node.running import Running
 from sandbox.node.wiring import open_gate
 from tests.lib.attack_world import firms_dataset, new_world
 from tests.lib.in_process import InProcessCage
@@ -301,6 +302,31 @@ def test_a_charged_job_that_is_not_permitted_is_refused_and_leaves_no_question(h
         answer = gate.answer_charged("job-own", asking(SUM))
     assert isinstance(answer, Refused)
     assert book(home).list_questions() == []
+
+
+def test_a_job_goes_on_as_itself_and_as_no_other(home: NodeHome) -> None:
+    checked = agreement(**approvals(JobApproval.AUTOMATIC, OutputApproval.CHECKED))
+    mine, another = "sha256:" + "1" * 64, "sha256:" + "2" * 64
+    with gate_of(home, checked) as gate:
+        answer = gate.answer_charged("job-own", asking(SUM, submission=mine))
+        assert isinstance(answer, HeldBack)
+        for other in (asking(SUM, submission=another), asking(SUM), asking(f"{SUM} limit 1")):
+            with pytest.raises(RefusedError):
+                gate.answer_charged("job-own", other)
+        for person in ("person:li-si", "person:wang-wu"):
+            gate.held.approve(answer.output.id, person)
+        with pytest.raises(RefusedError):
+            gate.release_held(answer.output.id, submission=another)
+        assert gate.held.find(answer.output.id).state is HeldState.APPROVED
+        assert isinstance(gate.release_held(answer.output.id, submission=mine), Released)
+
+
+def test_a_question_is_computed_by_one_at_a_time(home: NodeHome) -> None:
+    with gate_of(home, agreement()) as gate, Running(home.folder / "running").mark("job-own"):
+        with pytest.raises(ConflictError):
+            gate.answer_charged("job-own", asking(SUM))
+        assert Running(home.folder / "running").is_alive("job-own"), "who holds it still does"
+        assert book(home).list_questions() == []
 
 
 def test_a_gate_under_another_judge_shares_everything_else(home: NodeHome) -> None:

@@ -1,8 +1,10 @@
 """The book of questions: limits are charged once, ends are final, and nothing is charged on an old decision."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import Engine
@@ -11,7 +13,7 @@ from policies.request import Consumption
 from sandbox.database import METADATA, open_database
 from sandbox.node.questions import TRANSITIONS, NewQuestion, QuestionBook, QuestionState
 from yingbi.clock import FixedClock
-from yingbi.errors import ConflictError, NotFoundError
+from yingbi.errors import ConflictError, NotFoundError, RefusedError
 from yingbi.ids import new_id
 
 DIGEST = "sha256:" + "0" * 64
@@ -151,6 +153,43 @@ def test_a_job_is_charged_once_however_often_it_is_said(book: QuestionBook) -> N
     book.end(job.id, QuestionState.FAILED, code="interrupted")
     book.begin(job, ["agr-a", "agr-b"])
     assert [found.jobs for found in book.consumption(["agr-a", "agr-b"]).values()] == [1, 1]
+
+
+CHANGES: dict[str, dict[str, Any]] = {
+    "another partner": {"partner": "partner:bank-b"},
+    "another purpose": {"purpose": "credit.check"},
+    "another question": {"digest": "sha256:" + "9" * 64},
+    "another plan": {"asked": {"plan": {}}},
+    "another submission": {"asked": {"plan": {"b": 1, "a": [2]}, "submission": "sha256:" + "9" * 64}},
+}
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_a_question_goes_on_as_itself_and_as_no_other(book: QuestionBook, name: str) -> None:
+    job = new()
+    book.begin(job, ["agr-a"])
+    book.end(job.id, QuestionState.FAILED, code="x")
+    with pytest.raises(RefusedError):
+        book.begin(replace(job, **CHANGES[name]), ["agr-b"])
+    assert book.get(job.id).state is QuestionState.FAILED
+    assert book.consumption(["agr-b"])["agr-b"].jobs == 0
+
+
+def test_a_job_is_found_by_its_submission(book: QuestionBook) -> None:
+    mine, another = "sha256:" + "1" * 64, "sha256:" + "2" * 64
+    job = replace(new(), asked={"plan": {}, "submission": mine})
+    assert book.find_job(job.id, mine) is None
+    book.begin(job, ["agr-a"])
+    found = book.find_job(job.id, mine)
+    assert found is not None
+    assert found.submission == mine
+    asked = start(book, "agr-a")
+    for name, submission in ((job.id, another), (asked, mine)):
+        with pytest.raises(RefusedError):
+            book.find_job(name, submission)
+    book.end(job.id, QuestionState.FAILED, code="x")
+    book.begin(replace(job, asked={"plan": {"pinned": 2}, "submission": mine}), ["agr-a"])
+    assert book.get(job.id).asked == {"plan": {"pinned": 2}, "submission": mine}, "what is computed now"
 
 
 def test_a_job_goes_on_after_a_failure_and_after_no_other_end(book: QuestionBook) -> None:

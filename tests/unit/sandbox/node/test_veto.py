@@ -69,12 +69,3 @@ def test_an_officers_freeze_waits_in_the_outbox(scene: Scene, target: str, named
         scene.hub.standing.judge(statement, at=scene.hub.at)
         journal.posted(statement, 7)
         assert journal.outbox() == ()
-
-
-def test_a_freeze_that_does_not_fit_is_dropped(scene: Scene) -> None:
-    with scene.home() as home:
-        report_stop(home, PARTNER, person="person:cdo", key=scene.hub.key("person:cdo"))
-    scene.work()
-    with scene.home() as home:
-        assert Journal(home.database, home.clock).outbox() == ()
-    assert PARTNER not in scene.hub.standing.frozen
