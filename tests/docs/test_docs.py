@@ -394,9 +394,11 @@ def test_the_tour_can_be_pasted(tmp_path: Path, environment: dict[str, str], fre
 
 
 def test_the_tutorial_can_be_pasted(tmp_path: Path, environment: dict[str, str]) -> None:
-    """In the folder in which the district runs, as `make serve` leaves it."""
+    """In the folder in which the district runs, as `make serve` leaves it; all but the first block a second time."""
     blocks = CHECK.split_page((ROOT / "docs" / "tutorial.md").read_text("utf-8"))[1]
-    shell = [line for block in blocks if block.language == "sh" for line in block.lines]
+    first, *others = [block.lines for block in blocks if block.language == "sh"]
+    again = [line for lines in others for line in lines]
+    shell = [*first, *again, *again]
     assert shell[0] == ". .venv/bin/activate"
     with running_town(tmp_path / "build" / "demo"):
         done = subprocess.run(
@@ -409,7 +411,10 @@ def test_the_tutorial_can_be_pasted(tmp_path: Path, environment: dict[str, str])
             check=False,
         )
     said = re.findall(r"exit code \d+", done.stdout)
-    assert said == ["exit code 77", "exit code 77", "exit code 0"], done.stdout + done.stderr
+    assert said == ["exit code 77", "exit code 77", "exit code 0"] * 2, done.stdout + done.stderr
+    refused = ["job-refused", "access-refused"] * 2
+    assert re.findall(r"^error: (\S+)", done.stderr, re.MULTILINE) == refused, done.stderr
+    assert len(list((tmp_path / "build").glob("mine.*/evidence.zip"))) == 1, "what was kept is beside the district"
     assert "enough would be" in done.stdout + done.stderr
     assert "nothing was found" in done.stdout
     assert "Traceback" not in done.stderr

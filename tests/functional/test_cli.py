@@ -607,8 +607,6 @@ VERDICTS: dict[str, tuple[list[str], int]] = {
     "folder, no statements": (["@export", "--no-statements"], 0),
     "folder of another origin": (["@export", "--origin", "log.example/other"], 1),
     "not a log's folder": (["@log"], 3),
-    "entry alone": (["@3.json"], 1),
-    "receipt that is none": (["@policy"], 1),
 }
 
 
@@ -625,6 +623,13 @@ def test_verify_ends_with_its_verdict(witnessed: Place, case: str) -> None:
     assert report.code == code, report.out
     assert report.json["exit_code"] == code
     assert run("verify", *arguments, env={"YINGBI_LANG": "zh"}).code == code
+
+
+@pytest.mark.parametrize("name", ["3.json", "policy"])
+def test_verify_of_a_file_that_is_no_evidence_is_no_verdict(witnessed: Place, name: str) -> None:
+    refused = run("verify", witnessed / name, "--trust", witnessed / "policy", "--json")
+    assert (refused.code, refused.error["code"], refused.out) == (64, "usage", "")
+    assert "no receipt, checkpoint, anchor proof or bundle" in refused.error["message"]
 
 
 def test_verify_finds_one_edited_byte(witnessed: Place, tmp_path: Path) -> None:
@@ -734,11 +739,13 @@ MALFORMED: dict[str, bytes] = {
     "receipt of another version": b"c2sp.org/tlog-proof@v2\nindex 0\n\n",
     "receipt, index": b"c2sp.org/tlog-proof@v1\nindex 007\n\n",
     "JSON": b"{}",
+    "JSON of an anchor": b'{"v":1,"chain_id":1}',
     "JSON, deep": b"{" + b'"a":[' * 5000,
     "JSON, duplicate keys": b'{"v":1,"v":1}',
     "terminal codes": b"\x1b[2J\x1b[31mVERIFIED\n",
     "huge": b"A" * (3 << 20),
 }
+OF_A_KIND = {case for case in MALFORMED if case.startswith(("note", "receipt"))} | {"JSON of an anchor"}
 
 
 @pytest.mark.parametrize("case", MALFORMED)
@@ -746,14 +753,15 @@ def test_verify_of_something_malformed_is_a_clear_verdict(witnessed: Place, tmp_
     (tmp_path / "file").write_bytes(MALFORMED[case])
     for options in ((), ("--entry", tmp_path / "file"), ("--checkpoint", tmp_path / "file")):
         done = run("verify", tmp_path / "file", "--trust", witnessed / "policy", *options)
-        assert done.code in (1, 3)
+        assert done.code in ((1, 3) if options or case in OF_A_KIND else (64,)), "what is of no kind has no verdict"
         assert "\x1b" not in done.out
         assert "VERIFIED" not in done.out
     done = run("verify", witnessed / "3.tlog-proof", "--entry", tmp_path / "file", "--trust", witnessed / "policy")
     assert done.code == 1
     done = run("verify", witnessed / "export", "--since", tmp_path / "file", "--trust", witnessed / "policy")
     assert done.code == 1
-    assert run("verify", "-", "--trust", witnessed / "policy", stdin=MALFORMED[case]).code in (1, 3)
+    piped = run("verify", "-", "--trust", witnessed / "policy", stdin=MALFORMED[case])
+    assert piped.code in ((1, 3) if case in OF_A_KIND else (64,))
 
 
 @pytest.mark.parametrize("damaged", ["tile/0/000.p/5", "tile/entries/000.p/5", "checkpoint"])

@@ -3,6 +3,9 @@
 import json
 import os
 import re
+import stat
+import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +14,10 @@ import pytest
 
 from tests.lib.command_line import run
 from tests.lib.sdk_desk import BY_STREET, Desk, open_desk
-from tests.lib.sdk_hub import AGREEMENT_YAML, BUREAU, NODE, PARTNER, SdkHub, fixed_key
+from tests.lib.sdk_hub import AGREEMENT_YAML, BUREAU, FILINGS, NODE, PARTNER, SdkHub, fixed_key
 from yingbi.canonical import canonical_bytes
 from yingbi.client import kept
+from yingbi.sealing import load_result_key
 from yingbi.statement import parse_statement
 
 
@@ -215,8 +219,17 @@ def test_request_create_sign_list_show_drafts_and_cosign(desk: Desk) -> None:
     }
     desk.hub.listings["agreements"] = [row]
     assert "bureau-approver" in desk.run("request", "list").ok().out
-    assert "person:wu unit-cdo" in desk.run("request", "show", "agr-tax-1").ok().out
-    assert desk.run("request", "show", "agr-tax-1", "--json").ok().json == row
+    for noun in ("request", "agreement"):
+        desk.hub.faults = _answers(None, document)
+        shown = desk.run(noun, "show", "agr-tax-1").ok().out
+        granted = ("person:wu unit-cdo", "tax/annual_filings", "street", "group", "jobs_per_day 50", "2099-12-31")
+        for word in (*granted, "min_entities 10", "contract 2026-17", "research.aggregate"):
+            assert word in shown
+        desk.hub.faults = _answers(None, document)
+        assert desk.run(noun, "show", "agr-tax-1", "--json").ok().json == {**row, "document": document}
+    desk.hub.faults = _answers(None, {**document, "purpose": "other"})
+    refused = desk.run("request", "show", "agr-tax-1", "--json")
+    assert refused.error["code"] == "agreement-malformed", "what is shown as granted is what was signed"
     draft = {"draft": "sha256:" + "5" * 64, "sender": NODE, "missing": ["root"], "statements": [_by_another(desk.hub)]}
     desk.hub.listings["drafts"] = [draft]
     assert "key.revoked" in desk.run("request", "drafts").ok().out
@@ -225,6 +238,165 @@ def test_request_create_sign_list_show_drafts_and_cosign(desk: Desk) -> None:
     assert path == f"drafts/{draft['draft']}/signatures"
     assert [one["keyid"] for one in body["signatures"]] == [fixed_key(PARTNER).public.thumbprint]
     assert desk.run("request", "cosign", "sha256:nothing", "--json").error["code"] == "usage"
+
+
+def _answers(*values: Any) -> list[Any]:
+    """Return faults that answer the next requests with these values, and let those through that have none."""
+    return [lambda _, value=value: None if value is None else httpx.Response(200, json=value) for value in values]
+
+
+def test_agreement_show_is_what_request_show_is(desk: Desk) -> None:
+    missing = [desk.run(noun, "show", "agr-none", "--json").error["code"] for noun in ("request", "agreement")]
+    assert missing == ["thing-not-found"] * 2
+
+
+def test_catalog_search_lists_the_hubs_data_sets_with_their_columns_and_codes(desk: Desk) -> None:
+    shown = desk.run("catalog", "search", "tax").ok().out
+    for word in ("tax/annual_filings", "unit:futian-tax", "street", "莲花, 福田", "2, 3", "0 - 1000"):
+        assert word in shown
+    assert "market/enterprises" not in shown
+    found = desk.run("catalog", "search", "--json").ok().json
+    assert [one["dataset"] for one in found] == ["tax/annual_filings", "market/enterprises"]
+    assert found[0]["document"]["items"][1]["name"] == "industry"
+    assert desk.run("catalog", "search", "nothing", "of", "it").ok().out == "Data sets at the hub: none\n"
+    desk.hub.datasets = tuple(replace(FILINGS, name=f"tax/filings_{number}") for number in range(4))
+    assert "莲花" not in desk.run("catalog", "search").ok().out, "many data sets are listed without columns"
+    assert desk.run("catalog", "search", "--columns").ok().out.count("莲花") == 4
+
+
+def test_job_submit_keeps_what_only_the_submitter_has_in_a_new_private_file(desk: Desk) -> None:
+    kept = desk.folder / "kept.json"
+    said = desk.run("job", "submit", "--sql", BY_STREET, "--keep", kept).ok().out
+    assert re.sub(r"\s", "", str(kept)) in re.sub(r"\s", "", said)
+    assert stat.S_IMODE(kept.stat().st_mode) == 0o600
+    before = kept.read_bytes()
+    refused = desk.run("job", "submit", "--sql", BY_STREET, "--keep", kept, "--json")
+    assert refused.error["code"] == "usage"
+    assert "exists; nothing was submitted" in refused.error["message"]
+    assert kept.read_bytes() == before
+    nowhere = desk.run("job", "submit", "--sql", BY_STREET, "--keep", desk.folder / "none" / "kept.json", "--json")
+    assert "cannot be written" in nowhere.error["message"]
+    assert len(desk.hub.jobs) == 1
+    desk.hub.decision = {"outcome": "refuse", "reasons": [{"message": "not for this"}]}
+    other = desk.folder / "other.json"
+    assert desk.run("job", "submit", "--sql", BY_STREET, "--keep", other, "--json").code == 77
+    assert not other.exists(), "what was not submitted has nothing to keep"
+    assert [path.name for path in desk.folder.iterdir() if path.name.startswith(".yingbi")] == []
+
+
+def test_job_submit_says_how_to_go_on_and_may_wait(desk: Desk) -> None:
+    said = desk.run("job", "submit", "--sql", BY_STREET).ok().out
+    (name,) = desk.hub.jobs
+    assert said.endswith(f"next: yingbi job wait {name}\n")
+    named = run("job", "submit", "--sql", BY_STREET, "--profile", desk.profile).ok().out
+    assert named.endswith(f" --profile {desk.profile}\n"), "it goes on with the same profile"
+    assert desk.run("job", "submit", "--sql", BY_STREET, "--wait", "--json").ok().json["state"] == "released"
+    waited = desk.run("job", "wait", name).ok().out
+    assert waited.endswith(f"next: yingbi job result {name}\n")
+
+
+def test_job_wait_that_ends_before_the_job_says_that_the_job_goes_on(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = desk.submitted()
+    monkeypatch.setattr(SdkHub, "advance", lambda *_: None)
+    over = desk.run("job", "wait", name, "--timeout", "0.2")
+    assert over.code == 69
+    assert "submitted" in over.out
+    assert over.err == f"Not settled within 0.2 s; the job goes on: yingbi job wait {name}\n"
+    asked = desk.run("job", "wait", name, "--timeout", "0.2", "--json")
+    assert (asked.code, asked.json["state"], asked.err) == (69, "submitted", "")
+    desk.hub.faults = [lambda _: None, *[_unreachable] * 99]
+    gone = desk.run("job", "wait", name, "--timeout", "0.2", "--json")
+    assert gone.error["code"] == "hub-unavailable", "a hub that cannot be reached is something else"
+    desk.hub.faults = []
+    monkeypatch.setattr("yingbi.client.jobs.Job.wait", _interrupted)
+    stopped = desk.run("job", "wait", name)
+    assert (stopped.code, stopped.err) == (130, f"The job goes on: yingbi job wait {name}\n")
+
+
+def _interrupted(*_: object, **__: object) -> None:
+    raise KeyboardInterrupt
+
+
+def _unreachable(request: httpx.Request) -> httpx.Response:
+    time.sleep(0.05)
+    raise httpx.ConnectError("no", request=request)
+
+
+def test_job_list_says_under_which_agreement_and_empty_lists_say_so(desk: Desk) -> None:
+    assert desk.run("job", "list").ok().out == "Jobs: none\n"
+    assert desk.run("job", "list", lang="zh").ok().out.endswith("：无\n")
+    name = desk.submitted()
+    shown = desk.run("job", "list").ok().out
+    for word in (name, "agr-tax-1", "aggregate"):
+        assert word in shown
+    desk.hub.listings["agreements"] = []
+    assert desk.run("request", "list").ok().out == "Agreements: none\n"
+
+
+def test_incidents_say_what_was_stopped_by_whom_and_what_is_frozen_still(desk: Desk) -> None:
+    def said(kind: str, body: dict[str, Any]) -> dict[str, Any]:
+        index = desk.hub.record(kind, {**body, "note": None}, issuer="person:li", on_behalf_of=BUREAU)
+        entry = json.loads(desk.hub.log.entries[index])
+        return {"index": index, "id": "inc-1", "type": kind, "time": entry["time"], "statement": entry["statement"]}
+
+    freeze = {"reason": "unusual-use", "drill": False}
+    opened = {"holder": "person:wu", "duty": "bureau-approver", "reason": "legal-order", "drill": False}
+    desk.hub.listings["incidents"] = rows = [
+        said("access.frozen", {"target": PARTNER, **freeze}),
+        said("access.frozen", {"target": NODE, **freeze, "drill": True}),
+        said("access.unfrozen", {"target": PARTNER, "drill": True}),
+        said("access.frozen", {"target": NODE, **freeze, "reason": "incident"}),
+        said("access.unfrozen", {"target": NODE, "drill": False}),
+        said("access.break_glass_opened", {**opened, "expires_at": "2026-11-21T08:00:00.000000Z"}),
+    ]
+    found = desk.run("incidents", "--json").ok().json
+    assert [one["is_frozen"] for one in found] == [True, False, False, False, False, False]
+    assert [one["drill"] for one in found] == [False, True, True, False, False, False]
+    assert {name: found[0][name] for name in rows[0]} == rows[0]
+    assert (found[0]["target"], found[0]["reason"], found[0]["issuer"]) == (PARTNER, "unusual-use", "person:li")
+    assert (found[5]["target"], found[5]["duty"]) == ("person:wu", "bureau-approver")
+    shown = re.sub(r"[\s│]+", "", desk.run("incidents").ok().out)
+    for word in (PARTNER, "unusual-use", "person:li", "frozen(drill)", "stillfrozen", "letgoon", "emergency"):
+        assert word in shown
+
+
+def test_freeze_and_unfreeze_say_what_follows_in_a_sentence(desk: Desk) -> None:
+    said = desk.run("freeze", "partner:bank-b", "--reason", "incident").ok().out
+    assert "partner:bank-b is frozen" in said
+    assert "goes on as before" in desk.run("freeze", "partner:bank-b", "--reason", "incident", "--drill").ok().out
+    assert "partner:bank-b is not frozen any more" in desk.run("unfreeze", "partner:bank-b").ok().out
+    desk.hub.missing = ("person",)
+    waits = desk.run("unfreeze", "partner:bank-b").ok().out
+    assert "partner:bank-b stays frozen until a second person signs: yingbi request cosign sha256:" in waits
+
+
+def test_what_a_profile_lacks_is_named_as_the_command_line_has_it(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(desk.folder))
+    none = run("job", "list", "--json").error
+    assert str(desk.folder / "yingbi" / "default.toml") in none["message"]
+    for word in ("--profile", "YINGBI_PROFILE", 'party = "partner:bank-a"'):
+        assert word in none["hint"]
+    lines = desk.profile.read_text().splitlines()
+    for member, words, named in (
+        ("agreement", ("job", "submit", "--sql", BY_STREET), "`--agreement`"),
+        ("purpose", ("job", "dry-run", "--sql", BY_STREET), "`--purpose`"),
+        ("result_key", ("job", "submit", "--sql", BY_STREET), "yingbi keys new result-key.pem --results"),
+        ("trust", ("job", "result", "job-x"), "get it from the bureau"),
+    ):
+        desk.profile.write_text("\n".join(line for line in lines if not line.startswith(member)))
+        error = desk.run(*words, "--json").error
+        assert named in error["message"] + error["hint"]
+        assert "(" not in error["message"] + error["hint"], "no code"
+    desk.profile.write_text("\n".join(line for line in lines if not line.startswith("agreement")))
+    desk.run("job", "submit", "--sql", BY_STREET, "--agreement", "agr-tax-1").ok()
+
+
+def test_keys_new_makes_a_key_that_opens_results(tmp_path: Path) -> None:
+    made = run("keys", "new", tmp_path / "result-key.pem", "--results", "--json").ok().json
+    assert load_result_key(tmp_path / "result-key.pem").public == made["key"]
+    assert run("keys", "new", tmp_path / "result-key.pem", "--results").code == 73
 
 
 def _by_another(hub: SdkHub) -> dict[str, Any]:

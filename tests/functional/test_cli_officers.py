@@ -1,6 +1,7 @@
 """What people of the bureau and of units do by command, against the demonstration's own hub and nodes, left running."""
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -48,7 +49,12 @@ def test_freeze_by_somebody_who_may_not_is_refused(town: Town) -> None:
 
 def test_incidents_lists_what_was_frozen_and_let_go(town: Town) -> None:
     town.recorded("security-admin", "freeze", "partner:credit-bureau-1", "--reason", "incident", "--drill")
-    assert "access.frozen" in town.run("approver", "incidents").ok().out
+    shown = town.run("approver", "incidents").ok().out
+    assert "drill" in shown
+    assert "still" not in shown
+    (found,) = town.run("approver", "incidents", "--json").ok().json[-1:]
+    assert (found["target"], found["drill"]) == ("partner:credit-bureau-1", True)
+    assert found["issuer"] == "person:security-admin"
 
 
 def test_agreement_impact_suspend_and_resume(town: Town) -> None:
@@ -84,7 +90,12 @@ def test_output_held_and_output_check(town: Town) -> None:
     assert "threshold" in town.run("checker", "output", "held").ok().out
     assert town.run("partner-bank-a", "output", "held", "--json").json == []
     assert town.run("partner-bank-a", "output", "check", job, "--verdict", "pass").code == 66
-    assert town.recorded("checker", "output", "check", job, "--verdict", "fail") == ["output.checked"]
+    shown = town.run("checker", "output", "check", job, "--verdict", "review").ok().out
+    for word in (job, "review", "stays held until somebody says pass or fail"):
+        assert word in re.sub(r"[\s│]+", " ", shown)
+    checked = town.run("checker", "output", "check", job, "--verdict", "fail", "--json").ok().json
+    assert [entry["type"] for entry in checked["entries"]] == ["output.checked"]
+    assert (checked["verdict"], checked["people_missing"]) == ("fail", None)
     wait_until(lambda: town.run("checker", "output", "held", "--json").ok().json == [], seconds=40)
     assert town.run("partner-bank-a", "job", "show", job, "--json").ok().json["state"] == "rejected"
 
@@ -147,6 +158,8 @@ def test_node_veto_node_hold_and_node_withdraw_are_the_units_own(town: Town) -> 
     kinds = {row["kind"] for row in run("node", "hold", *at, "--json").ok().json}
     assert kinds == {"veto", "hold"}
     run("node", "hold", "--lift", *at).ok()
+    again = run("node", "hold", "--lift", *at)
+    assert (again.code, "nothing is held at this node" in again.err) == (66, True)
     run("node", "withdraw", *at).ok()
     assert [row["kind"] for row in run("node", "veto", BANK, "--lift", *at, "--json").ok().json] == ["withdraw"]
 
@@ -156,11 +169,23 @@ def test_node_hold_stops_answers_until_it_is_lifted(town: Town) -> None:
     run("node", "hold", *at).ok()
     done = town.run("partner-bank-a", "job", "submit", "--sql", BY_STREET, "--json").ok().json
     waited = town.run("partner-bank-a", "job", "wait", done["job"], "--timeout", "3", "--json")
-    assert waited.code == 69, "nothing is answered"
-    run("node", "hold", "--lift", *at).ok()
+    assert (waited.code, waited.json["state"] in ("approved", "leased")) == (69, True), "nothing is answered"
+    assert run("node", "status", *at, "--json").ok().json["held"] is True
+    assert "held by the unit" in re.sub(r"[\s│]+", " ", run("node", "status", *at).ok().out)
+    assert "Nothing is held" in run("node", "hold", "--lift", *at).ok().out
+    assert run("node", "status", *at, "--json").ok().json["held"] is False
     assert (
         town.run("partner-bank-a", "job", "wait", done["job"], "--timeout", "50", "--json").json["state"] == "released"
     )
+
+
+def test_demo_that_is_left_running_keeps_its_folder_and_numbers_the_steps_that_it_played(town: Town) -> None:
+    refused = run("demo", "--folder", town.folder)
+    assert refused.code == 73
+    assert "a demonstration is running in folder" in refused.err
+    town.run("approver", "request", "list").ok()
+    numbers = [int(line.partition(".")[0]) for line in town.told if re.match(r"\d+\. ", line)]
+    assert numbers == list(range(1, 10)), "the step that ends the node is left out here, its number is not"
 
 
 def test_hub_init_hub_run_and_hub_upgrade(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """`yingbi demo` whole: real processes, TLS, signatures, data in a cage, an audit; and how it ends otherwise."""
 
+import fcntl
 import json
 import os
 import stat
@@ -52,9 +53,9 @@ def test_demo_ends_well_with_every_verdict_that_is_due(done: Done) -> None:
 
 def test_the_demo_tells_its_steps_in_the_users_language(done: Done) -> None:
     steps = {name: text for name, text in load_catalogue("zh").items() if name.startswith("demo.step.")}
-    places = {text: done.out.index(text) for text in steps.values()}
-    told = sorted(places, key=lambda text: places[text])
-    assert [int(text.partition(".")[0]) for text in told] == list(range(1, 11))
+    told = [line for line in done.out.splitlines() if line.partition(". ")[2] in steps.values()]
+    assert len(told) == len(steps)
+    assert [int(line.partition(".")[0]) for line in told] == list(range(1, 11))
 
 
 def test_the_bank_has_its_answer_and_the_receipts_of_all_its_jobs(done: Done, folder: Path) -> None:
@@ -127,8 +128,25 @@ def test_demo_goes_over_an_older_one_and_over_nothing_else(tmp_path: Path) -> No
     assert (tmp_path / "mine.txt").exists()
 
 
+def test_demo_does_not_go_over_one_that_is_running(tmp_path: Path) -> None:
+    """Whoever holds the mark is running; a mark that nobody holds is of one that has ended."""
+    mark = tmp_path / "made-by-yingbi-demo"
+    (tmp_path / "hub").mkdir()
+    with mark.open("a") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        refused = run("demo", "--folder", tmp_path)
+    assert refused.code == 73
+    assert "a demonstration is running" in refused.err
+    assert (tmp_path / "hub").exists()
+
+
 def test_a_process_that_does_not_start_ends_the_demo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "executable", "/bin/false")
     stopped = run("demo", "--folder", tmp_path / "demo")
     assert stopped.code == 70
     assert "`yingbi hub init` failed" in stopped.err
+    assert "was removed" not in stopped.out
+    (tmp_path / "demo" / "left.txt").write_text("old")
+    again = run("demo", "--folder", tmp_path / "demo")
+    assert "was removed" in again.out
+    assert not (tmp_path / "demo" / "left.txt").exists()

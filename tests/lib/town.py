@@ -20,8 +20,10 @@ BY_STREET = "select street, count(*) from tax.annual_filings where year = '2025'
 class Town:
     """The running demonstration, and the profiles with which its people go on by hand."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, told: list[str]) -> None:
         self.folder = folder
+        self.told = told
+        """The lines that the demonstration has printed."""
 
     def run(self, who: str, *words: object) -> Done:
         profile = self.folder / "profiles" / f"{who}.toml"
@@ -69,7 +71,7 @@ def running_town(folder: Path) -> Iterator[Town]:
                 break
         else:
             raise AssertionError(lines[-10:])
-        yield Town(folder)
+        yield Town(folder, lines)
     finally:
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=60)

@@ -27,6 +27,7 @@ from yingbi.cli import (
     org,
     receipt,
     request,
+    search,
     stopping,
     synth,
     verify,
@@ -48,7 +49,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+agreement.app.command("show", help=t("request.show.help"))(request.show)
 stopping.add_agreement_steps(agreement.app)
+search.add_search(catalog.app)
 offering.add_offers(data.app)
 checks.add_approval(job.app)
 app.add_typer(org.app, name="org")

@@ -121,8 +121,10 @@ def diff(
         }
         typer.echo(json.dumps(body, ensure_ascii=False))
         return
-    title = t("agreement.diff.title") if changes else t("agreement.diff.nothing")
-    show_rows(title, ("effect", "path", "before", "after"), changes, as_json=False)
+    if changes:
+        show_rows(t("agreement.diff.title"), ("effect", "path", "before", "after"), changes, as_json=False)
+    else:
+        typer.echo(t("agreement.diff.nothing"))
     if requests is not None:
         show_rows(t("agreement.flips.title"), ("index", "before", "after"), flips, as_json=False)
 

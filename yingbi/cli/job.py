@@ -1,29 +1,42 @@
 """`yingbi job`: questions to a hub, from a dry run to a verified result. Thin over `yingbi.client`."""
 
 import json
+import os
+import shlex
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from tempfile import TemporaryDirectory
+from time import monotonic
+from typing import TYPE_CHECKING, Annotated, Any, Final, NoReturn
 
 import typer
 
 from yingbi.canonical import canonical_bytes
-from yingbi.cli.output import JsonFlag, OutFile, printable, read_file, show_table, write_bytes
+from yingbi.cli.output import JsonFlag, OutFile, printable, read_file, show_list, show_table, write_bytes
 from yingbi.cli.text import t
-from yingbi.errors import ErrorCode, ExitCode, InvalidRequestError
+from yingbi.errors import ErrorCode, ExitCode, InvalidRequestError, UnavailableError
 
 if TYPE_CHECKING:
-    from yingbi.client import Client, DryRun, Filed, JobStatus, ModelResult, Query, TableResult
+    from yingbi.client import Client, DryRun, Filed, Job, JobStatus, ModelResult, Query, TableResult
 
-__all__ = ["ProfileOption", "app", "echo_json", "opened_client", "show_filed", "show_listing", "show_thing"]
+__all__ = [
+    "ProfileOption",
+    "app",
+    "echo_json",
+    "opened_client",
+    "payload_of",
+    "show_filed",
+    "show_listing",
+    "show_thing",
+]
+
+_PROFILE: Final = "YINGBI_PROFILE"
 
 app = typer.Typer(help=t("job.help"), no_args_is_help=True)
 
-ProfileOption = Annotated[
-    str | None, typer.Option("--profile", envvar="YINGBI_PROFILE", help=t("client.option.profile"))
-]
+ProfileOption = Annotated[str | None, typer.Option("--profile", envvar=_PROFILE, help=t("client.option.profile"))]
 Name = Annotated[str, typer.Argument(help=t("job.argument.job"))]
 Question = Annotated[Path | None, typer.Argument(help=t("job.argument.question"))]
 Sql = Annotated[str | None, typer.Option("--sql", help=t("job.option.sql"))]
@@ -40,6 +53,8 @@ _EXITS: Final = {
     "cancelled": ExitCode.CONFLICT,
     "destroyed": ExitCode.CONFLICT,
 }
+_INTERRUPTED: Final = 130
+_EXAMPLE: Final = '`url = "https://hub.example"`, `party = "partner:bank-a"`, `key = "bank-a.pem"`'
 
 
 @app.command("dry-run", help=t("job.dry_run.help"))
@@ -53,9 +68,10 @@ def dry_run(
     as_json: JsonFlag = False,
 ) -> None:
     """Say what would be decided about a question, and why; nothing is recorded or run."""
-    with opened_client(profile) as client:
+    wanted = ("agreement", "purpose")
+    with opened_client(profile, needs=wanted, agreement=agreement, purpose=purpose) as client:
         asked = _read_question(client, question, sql)
-        decision = client.dry_run(asked, agreement=agreement, purpose=purpose, intermediary=intermediary)
+        decision = client.dry_run(asked, intermediary=intermediary)
     if as_json:
         echo_json(decision.to_json())
     else:
@@ -72,29 +88,32 @@ def submit(
     purpose: Purpose = None,
     days: Annotated[int | None, typer.Option("--days", min=1, max=365, help=t("job.option.days"))] = None,
     keep: Annotated[Path | None, typer.Option("--keep", dir_okay=False, help=t("job.option.keep"))] = None,
+    is_wait: Annotated[bool, typer.Option("--wait", help=t("job.option.wait"))] = False,
+    timeout_s: TimeLimit = None,
     profile: ProfileOption = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Sign and submit a question."""
-    with opened_client(profile) as client:
-        job = client.submit(
-            _read_question(client, question, sql),
-            agreement=agreement,
-            purpose=purpose,
-            expires_in=None if days is None else timedelta(days=days),
-        )
-        if keep is not None:
-            job.save(keep)
+    wanted = ("agreement", "purpose", "result_key")
+    with opened_client(profile, needs=wanted, agreement=agreement, purpose=purpose) as client:
+        asked = _read_question(client, question, sql)
+        with _new_file(keep):
+            job = client.submit(asked, expires_in=None if days is None else timedelta(days=days))
+            _keep(job, keep)
+        if is_wait:
+            _wait(job, timeout_s, profile, as_json=as_json)
         _show_status(job.status, as_json=as_json)
+    if not as_json:
+        if keep is not None:
+            typer.echo(t("job.submit.kept", file=keep))
+        typer.echo(t("job.submit.next", command=_command("wait", job.id, profile)))
 
 
 @app.command("wait", help=t("job.wait.help"))
 def wait(job: Name, timeout_s: TimeLimit = None, profile: ProfileOption = None, as_json: JsonFlag = False) -> None:
     """Wait until there is a result, or nothing more comes without a person; other ends have their exit codes."""
     with opened_client(profile) as client:
-        found = client.job(job).wait(timeout_s=timeout_s, progress=not as_json)
-    _show_status(found.status, as_json=as_json)
-    raise typer.Exit(int(_EXITS.get(found.state, ExitCode.OK)))
+        _wait(client.job(job), timeout_s, profile, as_json=as_json)
 
 
 @app.command("show", help=t("job.show.help"))
@@ -117,16 +136,24 @@ def list_jobs(
     if as_json:
         echo_json([job.to_json() for job in jobs])
         return
-    headings = [t("job.label.job"), t("job.label.state"), t("job.label.submitted")]
-    # To the minute, so that ids stay in one piece on a narrow terminal.
-    rows = [(job.job, job.state, (job.submitted_at or "")[:16]) for job in jobs]
-    show_table(t("job.list.title"), headings, rows)
+    headings = [t("job.label.job"), t("job.label.state"), t("job.label.agreement"), t("job.label.submitted")]
+    # To the minute, and the operation below its agreement, for the sake of narrow terminals.
+    rows = [
+        (
+            job.job,
+            job.state,
+            "\n".join(filter(None, (job.agreement, job.operation))),
+            (job.submitted_at or "")[:16].replace("T", "\n"),
+        )
+        for job in jobs
+    ]
+    show_list(t("job.list.title"), headings, rows, whole=(0, 1))
 
 
 @app.command("result", help=t("job.result.help"))
 def result(job: Name, out: OutFile = None, profile: ProfileOption = None, as_json: JsonFlag = False) -> None:
     """Fetch a result, verify that exactly it was released and recorded, open it, and show it or write its JSON."""
-    with opened_client(profile) as client:
+    with opened_client(profile, needs=("result_key", "trust")) as client:
         released = client.job(job).released()
     if out is not None:
         write_bytes(canonical_bytes(released.content) + b"\n", out)
@@ -162,23 +189,46 @@ def receipts(
         echo_json([one.to_json() for one in found])
         return
     headings = [t("job.label.index"), t("job.label.type")]
-    show_table(t("job.receipts.title"), headings, [(one.index, one.type) for one in found])
+    show_list(t("job.receipts.title"), headings, [(one.index, one.type) for one in found])
 
 
 @contextmanager
-def opened_client(profile: str | None, **changes: Any) -> "Iterator[Client]":
-    """Yield a client of the hub that a profile names."""
+def opened_client(profile: str | None, *, needs: Sequence[str] = (), **changes: Any) -> "Iterator[Client]":
+    """Yield a client of the hub that a profile names; `needs` are members that this command cannot do without.
+
+    Raises:
+        InvalidRequestError: there is no such profile, or something that is needed is in neither it nor an option.
+    """
     # The SDK is loaded by the commands that need a hub, not by the others.
     from yingbi.client import open_client
     from yingbi.client.profiles import find_profile, read_profile
 
-    with open_client(read_profile(find_profile(profile), **changes)) as client:
+    path = find_profile(profile)
+    if not path.exists():
+        raise InvalidRequestError(
+            ErrorCode.CONFIG_INVALID,
+            f"there is no profile `{path}`",
+            hint=f"name one with `--profile FILE` or `{_PROFILE}=FILE`; it has lines such as {_EXAMPLE}",
+        )
+    settings = read_profile(path, **changes)
+    for name in needs:
+        if getattr(settings, name) is None:
+            raise _missing(name, path)
+    with open_client(settings) as client:
         yield client
 
 
 def echo_json(value: object) -> None:
     """Answer with one JSON value."""
     typer.echo(json.dumps(value, ensure_ascii=False))
+
+
+def payload_of(envelope: Any) -> dict[str, Any]:
+    """Return what the envelope of a statement says, as far as it can be read."""
+    from yingbi.statement import parse_statement
+
+    payload: dict[str, Any] = json.loads(parse_statement(canonical_bytes(envelope)).payload_bytes)
+    return payload
 
 
 def show_thing(title: str, rows: Sequence[tuple[str, object]]) -> None:
@@ -193,7 +243,7 @@ def show_listing(
     if as_json:
         echo_json(list(items))
         return
-    show_table(title, headings, [[_cell(item.get(column)) for column in columns] for item in items])
+    show_list(title, headings, [[_cell(item.get(column)) for column in columns] for item in items])
 
 
 def show_filed(title: str, filed: "Filed", *, as_json: bool) -> None:
@@ -212,6 +262,82 @@ def show_filed(title: str, filed: "Filed", *, as_json: bool) -> None:
     else:
         headings = [t("job.label.index"), t("job.label.type"), t("client.label.id")]
         show_table(title, headings, [[_cell(e.get(name)) for name in ("index", "type", "id")] for e in filed.entries])
+
+
+def _missing(name: str, profile: Path) -> InvalidRequestError:
+    match name:
+        case "result_key":
+            hint = f'`yingbi keys new result-key.pem --results` makes one; then `{name} = "result-key.pem"`'
+        case "trust":
+            hint = f'`{name} = "trust.json"`, the bureau\'s trust file: get it from the bureau, not from the hub'
+        case _:
+            hint = f"or `{name} = ...` in the profile `{profile}`"
+            return InvalidRequestError(ErrorCode.USAGE, f"expected `--{name}`", hint=hint)
+    return InvalidRequestError(ErrorCode.CONFIG_INVALID, f"expected `{name}` in the profile `{profile}`", hint=hint)
+
+
+@contextmanager
+def _new_file(path: Path | None) -> "Iterator[None]":
+    """Make a new file that only its owner can read; it is gone again where what is to be in it never comes.
+
+    Raises:
+        InvalidRequestError: it exists, or cannot be made; nothing was submitted.
+    """
+    if path is None:
+        yield
+        return
+    try:
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+    except OSError as error:
+        why = "exists" if isinstance(error, FileExistsError) else f"cannot be written: {error.strerror}"
+        raise InvalidRequestError(
+            ErrorCode.USAGE, f"file `{path}` {why}; nothing was submitted", hint="give another `--keep`"
+        ) from error
+    try:
+        yield
+    finally:
+        if path.stat().st_size == 0:
+            path.unlink()
+
+
+def _keep(job: "Job", path: Path | None) -> None:
+    """Write what only the submitter has in the place of a file that was made for it."""
+    if path is None:
+        return
+    with TemporaryDirectory(prefix=".yingbi-", dir=path.parent) as private:
+        file = Path(private) / "job.json"
+        job.save(file)
+        file.chmod(0o600)
+        file.replace(path)
+
+
+def _wait(job: "Job", timeout_s: float | None, profile: str | None, *, as_json: bool) -> NoReturn:
+    """Wait for a job, show where it is then, and end with the exit code of that."""
+    began, command = monotonic(), _command("wait", job.id, profile)
+    try:
+        job.wait(timeout_s=timeout_s, progress=not as_json)
+    except KeyboardInterrupt:
+        typer.echo(t("job.wait.goes_on", command=command), err=True)
+        raise typer.Exit(_INTERRUPTED) from None
+    except UnavailableError:
+        if timeout_s is None or monotonic() - began < timeout_s:
+            raise
+        # The time is over; a hub that cannot be reached is something else, and says so here.
+        job.refresh()
+    _show_status(job.status, as_json=as_json)
+    if not job.status.is_settled:
+        if not as_json:
+            typer.echo(t("job.wait.over", seconds=timeout_s, command=command), err=True)
+        raise typer.Exit(int(ExitCode.UNAVAILABLE))
+    if job.status.has_result and not as_json:
+        typer.echo(t("job.submit.next", command=_command("result", job.id, profile)))
+    raise typer.Exit(int(_EXITS.get(job.state, ExitCode.OK)))
+
+
+def _command(verb: str, job: str, profile: str | None) -> str:
+    """Return a command to go on with, as this one was called."""
+    named = [] if profile is None or os.environ.get(_PROFILE) == profile else ["--profile", shlex.quote(profile)]
+    return " ".join(["yingbi", "job", verb, job, *named])
 
 
 def _cell(value: object) -> object:

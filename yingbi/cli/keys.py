@@ -25,8 +25,21 @@ PassphraseFile = Annotated[Path | None, typer.Option("--passphrase-file", help=t
 
 
 @app.command("new", help=t("keys.new.help"))
-def new(path: KeyFile, passphrase_file: PassphraseFile = None, as_json: JsonFlag = False) -> None:
+def new(
+    path: KeyFile,
+    passphrase_file: PassphraseFile = None,
+    results: Annotated[bool, typer.Option("--results", help=t("keys.option.results"))] = False,
+    as_json: JsonFlag = False,
+) -> None:
     """Make a key in a new file that only its owner can read."""
+    if results:
+        from yingbi.sealing import ResultKey, save_result_key
+
+        opener = ResultKey.generate()
+        save_result_key(opener, path, passphrase=read_passphrase(passphrase_file))
+        fields = {"file": str(path), "key": opener.public}
+        show_fields(t("keys.title"), fields, as_json=as_json)
+        return
     key = SigningKey.generate()
     save_signing_key(key, path, passphrase=read_passphrase(passphrase_file))
     _show(key, path, as_json=as_json)

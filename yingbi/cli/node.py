@@ -27,7 +27,7 @@ from yingbi.cli.output import (
 )
 from yingbi.cli.released import show_result
 from yingbi.cli.text import t
-from yingbi.errors import ErrorCode, ExitCode, InvalidRequestError
+from yingbi.errors import ErrorCode, ExitCode, InvalidRequestError, NotFoundError
 
 if TYPE_CHECKING:
     from policies.compiled import CompiledAgreement
@@ -475,12 +475,17 @@ def _stop(
 ) -> None:
     """Stop or let go on, first here and then, where an officer signs, in the log."""
     from sandbox.node.stopping import report_stop
-    from sandbox.node.veto import Vetoes
+    from sandbox.node.veto import Vetoes, VetoKind
     from yingbi.keys import load_signing_key
 
     vetoes = Vetoes(home.database, home.clock)
     if lift:
-        vetoes.lift(kind, target)
+        try:
+            vetoes.lift(kind, target)
+        except NotFoundError as error:
+            if kind is not VetoKind.HOLD:
+                raise
+            raise NotFoundError(error.code, "nothing is held at this node", hint="yingbi node status") from error
     else:
         # First of all: what stops here waits for no key and no hub.
         vetoes.set(kind, target)
@@ -490,6 +495,9 @@ def _stop(
     if person is not None and key is not None:
         report_stop(home, target, person=person, key=load_signing_key(key, passphrase=read_passphrase(passphrase_file)))
     rows = [(one.kind.value, one.target, one.set_at) for one in vetoes.standing()]
+    if not rows and not as_json:
+        typer.echo(t("node.stopped.nothing"))
+        return
     show_rows(t("node.stopped.title"), ("kind", "item", "observed_at"), rows, as_json=as_json)
 
 
@@ -506,6 +514,7 @@ def _status_json(found: "NodeStatus") -> dict[str, object]:
         "root": found.root,
         "cosigned_at": found.cosigned_at,
         "halted": found.is_halted,
+        "held": _is_whole(found, "hold"),
         "jobs": jobs,
         "stopped": [asdict(one) for one in found.vetoes],
         "reports": [asdict(one) for one in found.reports],
@@ -513,9 +522,21 @@ def _status_json(found: "NodeStatus") -> dict[str, object]:
     }
 
 
+def _is_whole(found: "NodeStatus", kind: str) -> bool:
+    """Tell whether the unit has stopped the whole node like this."""
+    from sandbox.node.veto import EVERYTHING
+
+    return any((one.kind.value, one.target) == (kind, EVERYTHING) for one in found.vetoes)
+
+
 def _show_status(found: "NodeStatus") -> None:
     cosigned = datetime.fromtimestamp(found.cosigned_at, UTC).isoformat() if found.cosigned_at else None
-    word = t("node.word.halted") if found.is_halted else t("node.word.sound")
+    if found.is_halted:
+        word = t("node.word.halted")
+    elif _is_whole(found, "withdraw"):
+        word = t("node.word.withdrawn")
+    else:
+        word = t("node.word.held") if _is_whole(found, "hold") else t("node.word.sound")
     fields = {
         "name": found.node,
         "place": found.hub,

@@ -25,6 +25,7 @@ __all__ = [
     "progress_bar",
     "read_file",
     "show_fields",
+    "show_list",
     "show_rows",
     "show_table",
     "write_bytes",
@@ -50,19 +51,38 @@ def show_fields(title: str, fields: Mapping[str, object], *, as_json: bool) -> N
     _STDOUT.print(table)
 
 
-def show_rows(title: str, names: Sequence[str], rows: Sequence[Sequence[object]], *, as_json: bool) -> None:
+def show_rows(
+    title: str,
+    names: Sequence[str],
+    rows: Sequence[Sequence[object]],
+    *,
+    as_json: bool,
+    whole: Sequence[int] = (),
+) -> None:
     """Show many things of a kind as a table, or as a JSON array of objects."""
     if as_json:
         typer.echo(json.dumps([dict(zip(names, row, strict=True)) for row in rows]))
         return
-    show_table(title, [t(f"field.{name}") for name in names], rows)
+    show_list(title, [t(f"field.{name}") for name in names], rows, whole=whole)
 
 
-def show_table(title: str, headings: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    """Show rows under headings that are somebody else's words."""
+def show_list(
+    title: str, headings: Sequence[str], rows: Sequence[Sequence[object]], *, whole: Sequence[int] = ()
+) -> None:
+    """Show rows as a table, or in words that there are none."""
+    if rows:
+        show_table(title, headings, rows, whole=whole)
+    else:
+        typer.echo(t("word.none", title=title))
+
+
+def show_table(
+    title: str, headings: Sequence[str], rows: Sequence[Sequence[object]], *, whole: Sequence[int] = ()
+) -> None:
+    """Show rows under headings that are somebody else's words; columns that are `whole` are never broken."""
     table = Table(title=title, title_justify="left")
-    for heading in headings:
-        table.add_column(Text(printable(heading)), overflow="fold")
+    for place, heading in enumerate(headings):
+        table.add_column(Text(printable(heading)), overflow="fold", no_wrap=place in whole)
     for row in rows:
         table.add_row(*(Text(_show(value), overflow="fold") for value in row))
     _STDOUT.print(table)

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from yingbi.canonical import canonical_bytes
-from yingbi.cli.job import ProfileOption, echo_json, opened_client, show_filed, show_listing, show_thing
-from yingbi.cli.output import JsonFlag, read_file
+from yingbi.cli.job import ProfileOption, echo_json, opened_client, payload_of, show_filed, show_listing, show_thing
+from yingbi.cli.output import JsonFlag, printable, read_file, show_list
+from yingbi.cli.terms import grant_headings, grant_rows, terms_rows
 from yingbi.cli.text import t
 from yingbi.errors import ErrorCode, InvalidRequestError
 from yingbi.events.fields import Duty
@@ -73,11 +74,14 @@ def list_requests(profile: ProfileOption = None, as_json: JsonFlag = False) -> N
 
 @app.command("show", help=t("request.show.help"))
 def show(agreement: AgreementName, profile: ProfileOption = None, as_json: JsonFlag = False) -> None:
-    """Show an agreement: its state, who has signed and who has not."""
+    """Show an agreement: what it grants, its state, who has signed and who has not."""
+    from policies.model import to_json
+
     with opened_client(profile) as client:
         found = client.run(client.hub.get(("agreements", agreement)))
+        terms = _terms(client, str(found["terms"]))
     if as_json:
-        echo_json(found)
+        echo_json({**found, "document": to_json(terms)})
         return
     signed = [f"{one.get('person')} {one.get('duty')}" for one in found.get("signatures", []) if isinstance(one, dict)]
     show_thing(
@@ -88,12 +92,15 @@ def show(agreement: AgreementName, profile: ProfileOption = None, as_json: JsonF
             (t("request.label.purpose"), found.get("purpose")),
             (t("request.label.assigner"), found.get("assigner")),
             (t("request.label.assignee"), found.get("assignee")),
-            (t("request.label.valid"), f"{found.get('valid_from')}\n{found.get('valid_until')}"),
+            *terms_rows(terms),
             (t("request.label.terms"), found.get("terms")),
             (t("request.label.signed"), "\n".join(signed)),
             (t("client.label.missing"), "\n".join(str(one) for one in found.get("missing", []))),
         ],
     )
+    for dataset in terms.datasets:
+        title = t("request.grants.title", dataset=printable(dataset.name), unit=printable(dataset.privacy_unit))
+        show_list(title, grant_headings(), grant_rows(dataset))
 
 
 @app.command("drafts", help=t("request.drafts.help"))
@@ -105,7 +112,7 @@ def drafts(
     """List statements that wait for signatures."""
     with opened_client(profile) as client:
         found = client.run(client.hub.drafts(applications=applications))
-    rows = [{**one, "types": [_payload(row)["type"] for row in one.get("statements", [])]} for one in found]
+    rows = [{**one, "types": [payload_of(row)["type"] for row in one.get("statements", [])]} for one in found]
     headings = [t("client.label.draft"), t("request.label.types"), t("request.label.sender"), t("client.label.missing")]
     show_listing(t("request.drafts.title"), headings, ("draft", "types", "sender", "missing"), rows, as_json=as_json)
 
@@ -126,7 +133,7 @@ def cosign(
         statements = [one for one in found.get("statements", []) if isinstance(one, dict)]
         if not as_json:
             for one in statements:
-                typer.echo(json.dumps(_payload(one), ensure_ascii=True, indent=2))
+                typer.echo(json.dumps(payload_of(one), ensure_ascii=True, indent=2))
         filed = client.run(client.hub.add_signatures(draft, [_signature(client, one) for one in statements]))
     show_filed(t("request.cosign.title"), filed, as_json=as_json)
 
@@ -150,11 +157,3 @@ def _signature(client: "Client", envelope: dict[str, Any]) -> dict[str, str]:
     signed = add_signature(parse_statement(canonical_bytes(envelope)), key)
     row = next(one for one in signed.signatures if one.keyid == key.public.thumbprint)
     return {"keyid": row.keyid, "sig": base64.b64encode(row.sig).decode()}
-
-
-def _payload(envelope: dict[str, Any]) -> dict[str, Any]:
-    """Return what an envelope says, as far as it can be read."""
-    from yingbi.statement import parse_statement
-
-    payload: dict[str, Any] = json.loads(parse_statement(canonical_bytes(envelope)).payload_bytes)
-    return payload

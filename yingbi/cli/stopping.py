@@ -1,12 +1,13 @@
 """What stops things, and lets them go on: one person stops at once, two let go on (docs/spec/standing.md)."""
 
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from yingbi.cli.job import ProfileOption, echo_json, opened_client, show_filed, show_listing, show_thing
-from yingbi.cli.output import JsonFlag
+from yingbi.cli.job import ProfileOption, echo_json, opened_client, payload_of, show_filed, show_thing
+from yingbi.cli.output import JsonFlag, printable, show_list
 from yingbi.cli.text import t
 from yingbi.events import EntryType
 from yingbi.events.fields import RevocationReason, RunningJobs, SuspensionReason
@@ -39,6 +40,10 @@ def freeze(
         draft = frozen(client.hub.issuer, target=target, reason=reason, is_drill=drill, note=note)
         filed = client.file("incidents", draft)
     show_filed(t("stopping.freeze.title"), filed, as_json=as_json)
+    if not as_json:
+        target = printable(target)
+        said = t("stopping.freeze.drill", target=target) if drill else t("stopping.freeze.effect", target=target)
+        typer.echo(said)
 
 
 def unfreeze(
@@ -50,14 +55,38 @@ def unfreeze(
     with opened_client(profile) as client:
         filed = client.file("incidents", unfrozen(client.hub.issuer, target=target, is_drill=drill, note=note))
     show_filed(t("stopping.unfreeze.title"), filed, as_json=as_json)
+    if as_json:
+        return
+    target = printable(target)
+    if filed.draft is not None:
+        typer.echo(t("stopping.unfreeze.waits", target=target, draft=filed.draft))
+    elif drill:
+        typer.echo(t("stopping.unfreeze.drill", target=target))
+    else:
+        typer.echo(t("stopping.unfreeze.effect", target=target))
 
 
 def incidents(profile: ProfileOption = None, as_json: JsonFlag = False) -> None:
     """List what was frozen, let go on and taken in an emergency, oldest first."""
     with opened_client(profile) as client:
-        found = client.run(client.hub.listing(("incidents",)))
-    headings = [t("job.label.index"), t("job.label.type"), t("client.label.id")]
-    show_listing(t("stopping.incidents.title"), headings, ("index", "type", "id"), found, as_json=as_json)
+        found = _told(client.run(client.hub.listing(("incidents",))))
+    if as_json:
+        echo_json(found)
+        return
+    headings = [t("job.label.index"), t("stopping.label.time"), t("stopping.label.what"), t("stopping.label.target")]
+    headings += [t("stopping.label.who")]
+    # In lines, so that what has to be named in the next command stays in one piece on a narrow terminal.
+    rows = [
+        (
+            one.get("index"),
+            str(one.get("time"))[:16].replace("T", "\n"),
+            "\n".join(filter(None, (_word(one), one["reason"], one["is_frozen"] and t("stopping.word.frozen")))),
+            one["target"],
+            one["issuer"],
+        )
+        for one in found
+    ]
+    show_list(t("stopping.incidents.title"), headings, rows, whole=(0, 1, 3))
 
 
 def add_agreement_steps(app: typer.Typer) -> None:
@@ -165,6 +194,51 @@ def _step(
         note=note,
     )
     return client.file("agreements", draft)
+
+
+def _told(listed: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return the entries of a listing, oldest first, with what their statements say and what is frozen still."""
+    rows: list[dict[str, Any]] = []
+    frozen: dict[str, list[dict[str, Any]]] = {}
+    for one in listed:
+        payload = payload_of(one.get("statement"))
+        body = payload["body"]
+        row = {
+            **one,
+            "issuer": payload["issuer"],
+            "on_behalf_of": payload["on_behalf_of"],
+            "target": body.get("target", body.get("holder")),
+            "reason": body.get("reason"),
+            "duty": body.get("duty"),
+            "drill": body.get("drill", False),
+            "is_frozen": False,
+        }
+        rows.append(row)
+        if row["drill"]:
+            continue
+        if one.get("type") == EntryType.ACCESS_FROZEN:
+            frozen.setdefault(row["target"], []).append(row)
+        elif one.get("type") == EntryType.ACCESS_UNFROZEN:
+            frozen.pop(row["target"], None)
+    for row in (row for stopped in frozen.values() for row in stopped):
+        row["is_frozen"] = True
+    return rows
+
+
+def _word(row: Mapping[str, Any]) -> str:
+    """Return in words what an entry did."""
+    match row.get("type"):
+        case EntryType.ACCESS_FROZEN:
+            word = t("stopping.word.freeze")
+        case EntryType.ACCESS_UNFROZEN:
+            word = t("stopping.word.unfreeze")
+        case EntryType.ACCESS_BREAK_GLASS_OPENED:
+            word = t("stopping.word.opened", duty=row["duty"])
+        case EntryType.ACCESS_BREAK_GLASS_CLOSED:
+            word = t("stopping.word.closed", duty=row["duty"])
+        case kind:
+            word = str(kind)
+    return t("stopping.word.drill", what=word) if row["drill"] else word
 
 
 def _running(finish: bool) -> RunningJobs:

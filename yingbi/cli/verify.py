@@ -29,6 +29,9 @@ __all__ = [
 ]
 
 _ZIP: Final = b"PK"
+_RECEIPT: Final = b"c2sp.org/tlog-proof@"
+_ANCHORED: Final = b'"chain_id"'
+_SIGNATURE: Final = "\n\N{EM DASH} ".encode()
 
 Trust = Annotated[Path | None, typer.Option("--trust", help=t("verify.option.trust"))]
 Since = Annotated[Path | None, typer.Option("--since", help=t("verify.option.since"))]
@@ -92,8 +95,16 @@ def verify(
             old = read_file(since) if since else None
             report = whole(path, trust, since=old, statements=statements, workers=workers, progress=progress, **terms)
     else:
+        data = read_file(path)
+        # Whoever names an entry or a checkpoint has said what the file has to be.
+        if entry is None and checkpoint is None and not _is_known(data):
+            raise InvalidRequestError(
+                ErrorCode.USAGE,
+                f"file `{path}` is no receipt, checkpoint, anchor proof or bundle",
+                hint="verify what shows something: a file of `receipts`, a bundle, an exported log",
+            )
         others = {name: read_file(file) for name, file in (("entry", entry), ("checkpoint", checkpoint)) if file}
-        report = verify_file(read_file(path), trust, statements=statements, **others, **terms)
+        report = verify_file(data, trust, statements=statements, **others, **terms)
     show_report(report, as_json=as_json)
     raise typer.Exit(report.exit_code)
 
@@ -104,3 +115,11 @@ def _is_archive(path: Path) -> bool:
         return False
     with path.open("rb") as file:
         return file.read(len(_ZIP)) == _ZIP
+
+
+def _is_known(data: bytes) -> bool:
+    """Tell whether a file is of a kind that is verified, whatever is wrong with it: other files say nothing at all."""
+    # Where every signature of a note was cut off, its lines are still those of a checkpoint.
+    lines = data.split(b"\n")
+    is_note = _SIGNATURE in data or (len(lines) > 2 and lines[1].isdigit())
+    return is_note or data.startswith(_RECEIPT) or (data.startswith(b"{") and _ANCHORED in data)

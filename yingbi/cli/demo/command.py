@@ -2,13 +2,16 @@
 
 import shutil
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from time import monotonic
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
+from yingbi.cli.demo.telling import Teller
+from yingbi.cli.demo.telling import say as _say
 from yingbi.cli.output import missing_extra
 from yingbi.cli.text import t
 from yingbi.errors import ConflictError, ErrorCode
@@ -34,9 +37,10 @@ def demo(
         from yingbi.cli.demo.stage import Stage
     except ImportError as error:
         raise missing_extra("node", error) from error
-    place = _clear(folder)
-    console, began = Console(highlight=False), monotonic()
-    with Stage(place) as stage:
+    with _cleared(folder) as (place, was_there), Stage(place) as stage:
+        console, began = Teller(), monotonic()
+        if was_there:
+            console.print(t("demo.removed", folder=folder), soft_wrap=True)
         _say(console, "hub")
         setting.found_hub(stage)
         cast, url = setting.start_hub(stage)
@@ -61,7 +65,7 @@ def demo(
             _serve(console, url, place)
 
 
-def _serve(console: Console, url: str, place: Path) -> None:
+def _serve(console: Teller, url: str, place: Path) -> None:
     """Leave everything running until somebody ends it."""
     console.print(t("demo.serving", url=url, profiles=place / "profiles"), soft_wrap=True)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -71,24 +75,36 @@ def _serve(console: Console, url: str, place: Path) -> None:
         console.print(t("demo.stopping"))
 
 
-def _clear(folder: Path) -> Path:
-    """Return an empty folder; what an earlier demonstration left is removed, and nothing else is.
+@contextmanager
+def _cleared(folder: Path) -> Iterator[tuple[Path, bool]]:
+    """Yield an empty folder that is this demonstration's alone, and whether an older one was removed from it.
 
     Raises:
-        ConflictError: the folder holds something else.
+        ConflictError: the folder holds something else, or a demonstration is running in it.
     """
+    import fcntl  # there is none where the rest of the command line still works
+
     place = folder.absolute()
-    if place.exists() and any(place.iterdir()):
-        if not (place / _MARK).exists():
-            raise ConflictError(
-                ErrorCode.NODE_EXISTS, f"folder `{folder}` holds something else", hint="give another `--folder`"
-            )
-        shutil.rmtree(place)
+    mark = place / _MARK
+    if place.exists() and any(place.iterdir()) and not mark.exists():
+        raise ConflictError(
+            ErrorCode.NODE_EXISTS, f"folder `{folder}` holds something else", hint="give another `--folder`"
+        )
     place.mkdir(parents=True, exist_ok=True)
-    (place / _MARK).touch()
-    return place
-
-
-def _say(console: Console, step: str) -> None:
-    console.print()
-    console.print(t(f"demo.step.{step}"), style="bold")
+    with mark.open("a", encoding="utf-8") as held:
+        # The mark itself is never removed, so that all who lock it lock the same file; a process that ends lets it go.
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ConflictError(
+                ErrorCode.NODE_EXISTS,
+                f"a demonstration is running in folder `{folder}`",
+                hint="end it with Ctrl-C in its terminal, or give another `--folder`",
+            ) from None
+        old = [path for path in place.iterdir() if path.name != _MARK]
+        for path in old:
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
+        yield place, bool(old)

@@ -5,12 +5,11 @@ from pathlib import Path
 from time import monotonic, sleep
 from typing import Final
 
-from rich.console import Console
-
 from yingbi.cli.demo.cast import APPROVER, Cast
 from yingbi.cli.demo.setting import AGREEMENT, BANK, PURPOSE, TAX
 from yingbi.cli.demo.stage import Stage
-from yingbi.cli.text import t
+from yingbi.cli.demo.telling import Teller
+from yingbi.cli.demo.telling import say as _say
 from yingbi.client import Client, Job, JobRefusedError, TableResult
 from yingbi.client.decisions import reason_text
 from yingbi.errors import ErrorCode, SandboxError
@@ -27,7 +26,7 @@ _STREETS: Final = 10
 _TIMEOUT_S: Final = 60.0
 
 
-def ask(console: Console, stage: Stage, cast: Cast) -> None:
+def ask(console: Teller, stage: Stage, cast: Cast) -> None:
     """Ask a question that is answered, one that is held, and one that is refused."""
     bank = cast.client(BANK, agreement=AGREEMENT, purpose=PURPOSE)
     _say(console, "ask.answered")
@@ -54,7 +53,7 @@ def ask(console: Console, stage: Stage, cast: Cast) -> None:
         raise _failed("the third question was not refused")
 
 
-def stop_everything(console: Console, stage: Stage, cast: Cast) -> None:
+def stop_everything(console: Teller, stage: Stage, cast: Cast) -> None:
     """Have the unit's officer stop its node with one command: what was answered a minute ago is not any more."""
     _say(console, "stop")
     officer = ("--person", TAX.officer, "--key", cast.key_file(TAX.officer))
@@ -71,7 +70,7 @@ def stop_everything(console: Console, stage: Stage, cast: Cast) -> None:
         raise _failed("a question to a node that was withdrawn was not refused")
 
 
-def audit(console: Console, stage: Stage, cast: Cast) -> None:
+def audit(console: Teller, stage: Stage, cast: Cast) -> None:
     """Export what is public, and prove offline, from files and public keys alone, what happened."""
     _say(console, "audit")
     folder = stage.folder
@@ -88,7 +87,7 @@ def audit(console: Console, stage: Stage, cast: Cast) -> None:
     _try_tampering(console, stage)
 
 
-def _submit(console: Console, bank: Client, sql: str) -> Job:
+def _submit(console: Teller, bank: Client, sql: str) -> Job:
     console.print(sql, style="dim", markup=False)
     job = bank.sql(sql).submit(agreement=AGREEMENT, purpose=PURPOSE)
     return job.wait(timeout_s=_TIMEOUT_S, progress=False)
@@ -101,7 +100,7 @@ def _wait_for_freeze(cast: Cast) -> None:
         sleep(0.1)
 
 
-def _show_refusal(console: Console, error: JobRefusedError) -> None:
+def _show_refusal(console: Teller, error: JobRefusedError) -> None:
     for reason in error.reasons:
         console.print(reason_text(reason), markup=False)
 
@@ -132,7 +131,7 @@ def _documents(stage: Stage, cast: Cast) -> Path:
     return folder
 
 
-def _try_tampering(console: Console, stage: Stage) -> None:
+def _try_tampering(console: Teller, stage: Stage) -> None:
     """Change one byte of a copy of the exported log; the verifier has to find it."""
     import shutil
     import subprocess
@@ -160,14 +159,9 @@ def _witness_key(folder: Path) -> str:
     return str(line.split()[2]) + "\n"
 
 
-def _show(console: Console, command: str, output: str) -> None:
+def _show(console: Teller, command: str, output: str) -> None:
     console.print(f"$ yingbi {command}", style="dim", markup=False)
     console.print(output.rstrip(), markup=False)
-
-
-def _say(console: Console, step: str) -> None:
-    console.print()
-    console.print(t(f"demo.step.{step}"), style="bold")
 
 
 def _expect(is_so: bool, otherwise: str) -> None:
