@@ -1,4 +1,5 @@
-"""An agent that dies at every step of every story: it goes on, and everything is true, charged once and released once.
+"""An agent that dies at every step of every story, or is cut off from its hub: it goes on, and everything is true,
+charged once and released once.
 
 Each story is told once without a death, to count its steps; then once for each step, with a death there and a new agent
 afterwards. What must hold then is the same, wherever it died.
@@ -6,9 +7,11 @@ afterwards. What must hold then is the same, wherever it died.
 
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import httpx
 import pytest
 
 from policies.jobs import JobState
@@ -200,6 +203,58 @@ def test_killed_at_every_step(published: Path, tmp_path: Path, name: str, shard:
             tell(story, folder, at)
         except (AssertionError, SandboxError) as error:
             raise AssertionError(f"killed {steps[at]} (step {at})") from error
+        shutil.rmtree(folder)
+
+
+def cut_off(scene: Scene, at: int | None, *, arrives: bool) -> tuple[httpx.Client, list[str]]:
+    """Return a client whose network is gone for the request of this number, or for its answer; and what is asked."""
+    asked: list[str] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        number, target = len(asked), request.url.raw_path.decode()
+        asked.append(f"{request.method} {target}")
+        if number == at and not arrives:
+            raise httpx.ConnectError("cut")
+        status, body = scene.hub.handle(request.method, target, list(request.headers.multi_items()), request.content)
+        if number == at:
+            raise httpx.ReadError("cut")
+        return httpx.Response(status, content=iter([body]))
+
+    return httpx.Client(transport=httpx.MockTransport(answer)), asked
+
+
+def tell_cut_off(story: Story, folder: Path, at: int | None, *, arrives: bool) -> list[str]:
+    """Tell a story in which one request or answer is lost, and the agent lives on; return what was asked."""
+    with Scene(folder) as scene:
+        job = story.ask(scene)
+        http, asked = cut_off(scene, at, arrives=arrives)
+        with scene.agent(cage=story.cage(), http=http) as opened:
+            for _ in range(8):
+                with suppress(SandboxError):  # as `Agent.run` does, and waits a moment
+                    opened.agent.work()
+                story.meanwhile(scene, job)
+                found = scene.hub.standing.jobs.get(job)
+                if found is not None and found.state is JobState.LEASED:
+                    scene.hub.leases.append(scene.hub.lease_of(job, found.life.attempt))
+        expect(story, scene, job)
+    return asked
+
+
+@pytest.mark.parametrize("arrives", [False, True], ids=["request", "answer"])
+@pytest.mark.parametrize("name", ["released", "held and rejected"])
+def test_cut_off_at_every_request(published: Path, tmp_path: Path, name: str, arrives: bool) -> None:
+    story = STORIES[name]
+    asked = tell_cut_off(story, Path(shutil.copytree(published, tmp_path / "whole")), None, arrives=arrives)
+    # What is read of the log is read again, and after the last step the agent only asks for work.
+    last = max(at for at, one in enumerate(asked) if not one.startswith("GET") and not one.endswith("/poll"))
+    ends = [at for at, one in enumerate(asked[: last + 1]) if "/tile/" not in one]
+    assert len(ends) > 5
+    for at in ends:
+        folder = Path(shutil.copytree(published, tmp_path / str(at)))
+        try:
+            tell_cut_off(story, folder, at, arrives=arrives)
+        except (AssertionError, SandboxError) as error:
+            raise AssertionError(f"cut off at {asked[at]} ({at})") from error
         shutil.rmtree(folder)
 
 
