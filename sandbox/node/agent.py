@@ -52,7 +52,6 @@ from yingbi.errors import (
     RefusedError,
     SandboxError,
     TamperDetectedError,
-    UnavailableError,
 )
 from yingbi.events import EntryType
 from yingbi.events.jobs import FailureReason, Interruption, RefusalReason
@@ -564,7 +563,7 @@ def _taken(step: Callable[[JobRow], bool], row: JobRow) -> bool:
     except Exception as error:
         _LOG.error("job %s: step `%s` failed with %s", row.job, row.step, type(error).__name__)
         _LOG.debug("unforeseen", exc_info=True)
-        raise UnavailableError(
+        raise SandboxError(
             ErrorCode.INTERNAL, "a step of a job failed unforeseen", detail=type(error).__name__
         ) from error
 

@@ -99,7 +99,7 @@ def _cleared(folder: Path) -> Iterator[tuple[Path, bool]]:
             raise ConflictError(
                 ErrorCode.NODE_EXISTS,
                 f"a demonstration is running in folder `{folder}`",
-                hint="end it with Ctrl-C in its terminal, or give another `--folder`",
+                hint="end it in its terminal, or give another `--folder`",
             ) from None
         old = [path for path in place.iterdir() if path.name != _MARK]
         for path in old:
