@@ -279,9 +279,7 @@ class _Stage:
     def _named(self, flat: Floats) -> list[AtomSet]:
         rules, most = self._terms.verdicts.rules, self._terms.verdicts.rows_a_unit
         small = float(rules.min_units * most)
-        pairs = self._pairs()
-        pairs += list(islice(combinations(self._others(), 2), self._terms.limits.layer_pairs))
-        pairs += self._margin_pairs()
+        pairs = [*self._pairs(), *self._old_pairs(), *self._margin_pairs()]
         return list(determined_sets(self.lane.frame.flat(), flat, self._units, pairs, self._meeting, small))
 
     def _pairs_of(self, found: Sequence[AtomSet]) -> list[AtomSet]:
@@ -319,7 +317,8 @@ class _Stage:
             most=self._terms.limits.revealing,
             has_versions=self._has_versions,
         )
-        pairs = [*self._pairs(), *((one, one) for one in self._fresh()), *self._margin_pairs()]
+        same = ((one, one) for one in (*self._fresh(), *self._others()))
+        pairs = [*self._pairs(), *same, *self._old_pairs(), *self._margin_pairs()]
         return list(revealing_sets(told, pairs, self._meeting))
 
     # --- layers -------------------------------------------------------------------------------------------------------
@@ -363,6 +362,10 @@ class _Stage:
         asked = {frozenset(pair) for pair in self._pairs()}
         pairs = dict.fromkeys((one, other) for (one, _), (other, _) in self._margins)
         return [pair for pair in pairs if frozenset(pair) not in asked]
+
+    def _old_pairs(self) -> list[tuple[int, int]]:
+        """Return pairs of layers without a new one, the newest first: a new answer may determine what they name."""
+        return list(islice(combinations(self._others(), 2), self._terms.limits.layer_pairs))
 
     def _pairs(self) -> list[tuple[int, int]]:
         """Return all pairs of layers with a new one among them."""
