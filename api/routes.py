@@ -17,7 +17,7 @@ from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from api.idempotency import Answer, fingerprint_of
-from api.refusals import too_large
+from api.refusals import not_found, not_now, too_large
 from api.signing import Caller, SentRequest
 from api.submissions import keys_offered
 from api.wiring import Hub
@@ -77,8 +77,13 @@ class ResultRoute(SignedRoute):
     """A signed route that takes a sealed result."""
 
     async def receive(self, request: Request, hub: Hub) -> SentRequest:
-        """Return the request with its whole body; so much is read only where its head is signed by a key in force."""
-        await run_in_threadpool(hub.authenticator.expect, _head(request))
+        """Return the request with its whole body; so much is read only of the node that the log has release the job."""
+        caller = await run_in_threadpool(hub.authenticator.expect, _head(request))
+        job = hub.standing.jobs.get(request.path_params.get("job", ""))
+        if job is None or job.node != caller.party:
+            raise not_found("job")
+        if job.ciphertext is None:
+            raise not_now("the log does not name this result yet", "record `output.released` first")
         return await super().receive(request, hub)
 
     def limit(self, hub: Hub) -> int:
@@ -126,16 +131,16 @@ def _head(request: Request) -> SentRequest:
 
 
 def network_of(host: str) -> str:
-    """Return the network of an address: what one sender may have many of (IPv4 /24, IPv6 /48); empty for this machine.
+    """Return the network of an address: what one sender may have many of (IPv4 /24, IPv6 /48).
 
-    Behind a proxy on the same machine all senders are this machine.
+    Empty for an address that is not public: behind a proxy all senders have the proxy's.
     """
     try:
         address = ip_address(host.partition("%")[0])
     except ValueError:
         return ""
     address = getattr(address, "ipv4_mapped", None) or address
-    if address.is_loopback:
+    if not address.is_global:
         return ""
     return str(ip_network((address, 24 if address.version == 4 else 48), strict=False))
 

@@ -81,18 +81,18 @@ class Authenticator:
         """
         standing, now = self._standing(), format_time(self._clock.now())
         signed = self._verify(sent, _registered(standing, now))
-        holder = standing.keys.find(signed.key.thumbprint, at=now)
-        if holder is None or holder.owner is None:
-            raise unsigned("the request's key is not good any more")
-        return _caller(standing, signed.key, holder.owner, now)
+        return _holder(standing, signed.key, now)
 
-    def expect(self, sent: SentRequest) -> None:
-        """Let pass the head of a request that is signed; its nonce is not used up, and its body yet to be verified.
+    def expect(self, sent: SentRequest) -> Caller:
+        """Return who signed the head of a request; its nonce is not used up, and its body yet to be verified.
 
         Raises:
             AuthenticationError: not signed as it must be, by a key that is good now.
+            RefusedError: the sender is frozen or has left.
         """
-        self._check(replace(sent, body=None), _registered(self._standing(), format_time(self._clock.now())))
+        standing, now = self._standing(), format_time(self._clock.now())
+        signed = self._check(replace(sent, body=None), _registered(standing, now))
+        return _holder(standing, signed.key, now)
 
     def authenticate_applicant(self, sent: SentRequest, find_offered: FindKey) -> Caller:
         """Return who sent a request that may also be signed by a key that is yet to be registered.
@@ -129,6 +129,13 @@ def _registered(standing: Standing, at: str) -> FindKey:
         return None if holder is None else holder.key
 
     return find
+
+
+def _holder(standing: Standing, key: VerifyKey, now: str) -> Caller:
+    holder = standing.keys.find(key.thumbprint, at=now)
+    if holder is None or holder.owner is None:
+        raise unsigned("the request's key is not good any more")
+    return _caller(standing, key, holder.owner, now)
 
 
 def _caller(standing: Standing, key: VerifyKey, party: str, now: str) -> Caller:

@@ -14,6 +14,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
@@ -39,6 +40,8 @@ _MAX_HOOKS: Final = 10
 _AT_ONCE: Final = 500
 _TIMEOUT_S: Final = 10.0
 _ROUND_S: Final = 30.0
+_OF_ONE_OWNER: Final = 2
+_LOOKUPS: Final = 32
 _LOOK_S: Final = 5.0
 _PAUSES_S: Final = (1, 5, 30, 120, 600, 3600)
 _logger = logging.getLogger(__name__)
@@ -184,6 +187,7 @@ class Deliveries:
         self._clock = clock
         self._connect = connect
         self._may_reach = may_reach
+        self._lookups = ThreadPoolExecutor(_LOOKUPS, thread_name_prefix="yingbi-lookup")
         self._end = threading.Event()
         self._thread = threading.Thread(target=self._run, name="yingbi-webhooks", daemon=True)
 
@@ -194,6 +198,7 @@ class Deliveries:
     def __exit__(self, *_: object) -> None:
         self._end.set()
         self._thread.join()
+        self._lookups.shutdown(wait=False, cancel_futures=True)
 
     def run_once(self) -> None:
         """Tell every webhook that is due of what is new, all at the same time: none waits for a slow one.
@@ -207,11 +212,27 @@ class Deliveries:
             asyncio.run(self._tell_all(due, size))
 
     async def _tell_all(self, hooks: Sequence[Webhook], size: int) -> None:
+        # SECURITY: an owner has as many at a time as leave threads and time to the others.
+        turns = {hook.owner: asyncio.Semaphore(_OF_ONE_OWNER) for hook in hooks}
+        end = time.monotonic() + _ROUND_S
         async with self._connect() as http:
-            await asyncio.gather(*(self._tell(http, hook, size) for hook in hooks))
+            await asyncio.gather(*(self._tell_one(http, hook, size, turns[hook.owner], end) for hook in hooks))
 
-    async def _tell(self, http: httpx.AsyncClient, hook: Webhook, size: int) -> None:
-        stop, end = min(size, hook.next_index + _AT_ONCE), time.monotonic() + _ROUND_S
+    async def _tell_one(
+        self, http: httpx.AsyncClient, hook: Webhook, size: int, turn: asyncio.Semaphore, end: float
+    ) -> None:
+        """Tell one webhook; whatever becomes of it, the others are told."""
+        async with turn:
+            try:
+                await self._tell(http, hook, size, end)
+            except SandboxError as error:
+                _logger.warning("a webhook was not told: %s", error.code)
+            except Exception as error:
+                _logger.error("a webhook was not told: %s", type(error).__name__)
+                self._webhooks.postpone(hook)
+
+    async def _tell(self, http: httpx.AsyncClient, hook: Webhook, size: int, end: float) -> None:
+        stop = min(size, hook.next_index + _AT_ONCE)
         for index in range(hook.next_index, stop):
             if self._end.is_set() or time.monotonic() > end or not self._may_be_told(hook.owner):
                 return  # it is told of the rest in another round; if it is stopped, once it takes part again
@@ -247,11 +268,12 @@ class Deliveries:
             # SECURITY: of the whole; a receiver that sends a byte now and then would hold the hub for ever.
             async with asyncio.timeout(_TIMEOUT_S):
                 # SECURITY: a partner names the address; asked each time, for a name may come to mean another machine.
-                if not await asyncio.to_thread(self._may_reach, urlsplit(hook.url).hostname or ""):
+                host = urlsplit(hook.url).hostname or ""
+                if not await asyncio.get_running_loop().run_in_executor(self._lookups, self._may_reach, host):
                     return False
                 async with http.stream("POST", hook.url, content=message.body, headers=headers) as response:
                     return response.is_success
-        except (httpx.HTTPError, httpx.InvalidURL, OSError):
+        except (httpx.HTTPError, httpx.InvalidURL, OSError, UnicodeError):
             return False
 
     def _run(self) -> None:
@@ -270,7 +292,8 @@ def _is_address(url: str) -> bool:
     try:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port
-    except ValueError:
+        httpx.URL(url).host.encode("idna")  # what the client that tells it makes of it
+    except (ValueError, httpx.InvalidURL):
         return False
     is_plain = parts.username is None and not parts.fragment
     return parts.scheme == "https" and bool(host) and port != 0 and is_plain

@@ -42,6 +42,7 @@ FindTerms = Callable[[str], Agreement | None]
 _SIGNING: Final = frozenset({Duty.UNIT_CDO, Duty.BUREAU_APPROVER})
 _STOPPERS: Final = (Duty.BUREAU_APPROVER, Duty.SECURITY_ADMIN)
 _RESUMERS: Final = 2
+_OF_DATASETS: Final = "ds-"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,6 +126,10 @@ class AgreementRegister:
             EntryType.AGREEMENT_EXPIRED: self._expire,
         }
 
+    def is_known(self, agreement: str) -> bool:
+        """Tell whether an agreement was proposed, also where a text of it is not here."""
+        return agreement in self._all or agreement in self._blocked
+
     def get(self, agreement: str) -> AgreementStanding | None:
         """Return an agreement, or nothing."""
         return self._all.get(agreement)
@@ -145,6 +150,8 @@ class AgreementRegister:
         if told != (*meant, terms.legal_basis.kind) or terms.id != said.about:
             raise StatementRefusedError(Rule.TERMS, "the proposal says something else than its terms")
         _check_period(terms, body.valid_from, body.valid_until)
+        if said.about.startswith(_OF_DATASETS):
+            raise StatementRefusedError(Rule.TERMS, "expected the id of an agreement, which is none of a data set")
         if said.about in self._all or said.about in self._blocked:
             raise StatementRefusedError(Rule.STATE, "an agreement of this id was proposed already")
         self._check_terms(terms)

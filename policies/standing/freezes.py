@@ -95,8 +95,8 @@ class FreezeRegister:
 
     def _is_known(self, target: str) -> bool:
         """Tell whether there is such a party or thing: a slip of the pen must not look like a stop."""
-        registers = (self._datasets.get(target), self._agreements.get(target))
-        return self._keys.is_known(target) or any(found is not None for found in registers)
+        is_thing = self._datasets.get(target) is not None or self._agreements.is_known(target)
+        return is_thing or self._keys.is_known(target)
 
     def _owner(self, target: str) -> str | None:
         dataset, agreement = self._datasets.get(target), self._agreements.get(target)

@@ -63,6 +63,8 @@ _LOG: Final = logging.getLogger(__name__)
 _MAX_RERUNS: Final = 2
 _BREAK_S: Final = 1.0
 _DECLARE_EVERY_S: Final = 5.0
+_HELD_AGAIN_S: Final = 60.0
+_HELD_AGAIN_AT_MOST_S: Final = 3600.0
 _BACKOFF_S: Final = (0.2, 1.0, 5.0, 15.0)
 _RUNNING: Final = (JobState.STARTED,)
 
@@ -119,6 +121,8 @@ class Agent:
         self._recorder = recorder
         self._gate = gate
         self._journal = journal
+        self._held_tries: dict[str, int] = {}
+        self._held_until: dict[str, float] = {}
         self._outbox = outbox
         self._reports = reports
         self._maker = maker
@@ -181,7 +185,8 @@ class Agent:
         is_new = not is_held and (lease is None or self._take(lease))
         if lease is not None and is_new:
             self.advance(lease.job)
-        if failed is not None:
+        elif failed is not None:
+            # Where there was other work, a job that is stuck is looked at again at the next turn.
             raise failed
         return is_new
 
@@ -476,11 +481,16 @@ class Agent:
         state = queue.find(output).state
         if state is HeldState.REJECTED and self._gate.book.get(found.job).state is QuestionState.HELD:
             self._gate.book.end(found.job, QuestionState.REJECTED)
-        if state is HeldState.APPROVED and self._verifier.find_stop(found) is None:
+        is_due = self._held_until.get(output, 0.0) <= monotonic()
+        if state is HeldState.APPROVED and is_due and self._verifier.find_stop(found) is None:
             try:
                 found.gate.release_held(output, submission=found.submission)
             except (RefusedError, ConflictError) as error:
                 _LOG.warning("approved, and still held: %s: %s", error.code, error.message)
+                # SECURITY: it was computed again for this; one that stays held must not keep the node at it for ever.
+                tries = self._held_tries.get(output, 0)
+                self._held_tries[output] = tries + 1
+                self._held_until[output] = monotonic() + min(_HELD_AGAIN_S * 2**tries, _HELD_AGAIN_AT_MOST_S)
 
     def _checks(self, job: VerifiedJob, held: HeldOutput) -> list[tuple[str, CheckVerdict]]:
         """Return what people said in the log of this very candidate: failures first, then those who let it pass."""

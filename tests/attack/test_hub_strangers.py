@@ -4,7 +4,7 @@ import asyncio
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -17,10 +17,11 @@ from api.main import create_app
 from api.routes import network_of
 from api.submissions import Submission, parse_submission
 from api.webhooks import Deliveries
-from tests.integration.test_hub_jobs import TERMS, submit
+from tests.integration.test_hub_jobs import TERMS, poll, submit
 from tests.lib.attack_world import firms_dataset
 from tests.lib.hubs import AsgiClient, HubWorld, new_hub, open_world
 from yingbi.clock import FixedClock
+from yingbi.http_signing import sign_request
 
 MIB = 1 << 20
 DRIPS_S = 20.0
@@ -33,8 +34,8 @@ def world(tmp_path: Path, clock: FixedClock) -> Iterator[HubWorld]:
         yield opened
 
 
-async def pour(app: Any, path: str, size: int) -> tuple[int, int]:
-    """Put an unsigned body to a path; return the status, and how much of the body was taken."""
+async def pour(app: Any, path: str, size: int, fields: Mapping[str, str] | None = None) -> tuple[int, int]:
+    """Put a body to a path; return the status, and how much of the body was taken."""
     taken, statuses = 0, []
 
     async def receive() -> dict[str, Any]:
@@ -55,13 +56,24 @@ async def pour(app: Any, path: str, size: int) -> tuple[int, int]:
     }
     scope |= {"path": path, "raw_path": path.encode(), "query_string": b"", "root_path": ""}
     scope |= {"server": ("hub.example", 443), "client": ("203.0.113.7", 1)}
-    await app({**scope, "headers": [(b"content-type", b"application/octet-stream")]}, receive, send)
+    named = {"content-type": "application/octet-stream", **(fields or {})}
+    await app({**scope, "headers": [(k.lower().encode(), v.encode()) for k, v in named.items()]}, receive, send)
     return statuses[0], taken
 
 
 def test_a_result_of_a_stranger_is_not_read(world: HubWorld) -> None:
     app = create_app(world.hub)
     assert asyncio.run(pour(app, "/v1/jobs/job-none/result", 60 * MIB)) == (401, 0)
+
+
+@pytest.mark.parametrize(("by", "status"), [("person:analyst", 404), ("node:futian-lab", 409)])
+def test_nor_is_that_of_anybody_but_the_node_that_has_released_it(world: HubWorld, by: str, status: int) -> None:
+    job = str(submit(world).json()["job"])
+    if by.startswith("node:"):
+        assert poll(world).json()["job"] == job
+    path, fields = f"/v1/jobs/{job}/result", {"content-type": "application/octet-stream"}
+    sign_request("PUT", world.address + path, fields, b"x", key=world.key(by), clock=world.clock)
+    assert asyncio.run(pour(create_app(world.hub), path, 60 * MIB, fields)) == (status, 0)
 
 
 def apply(world: HubWorld, party: str, host: str = "127.0.0.1") -> int:
@@ -93,18 +105,20 @@ def test_an_unsigned_look_at_applications_reads_none(world: HubWorld, monkeypatc
 
 def test_one_strangers_applications_leave_room_for_others(world: HubWorld, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(drafts, "_MAX_OF_NETWORK", 3)
-    made_up = [apply(world, f"partner:made-up-{number}", f"203.0.113.{number}") for number in range(4)]
+    made_up = [apply(world, f"partner:made-up-{number}", f"93.184.216.{number}") for number in range(4)]
     assert made_up == [202, 202, 202, 409]
-    assert apply(world, "partner:honest", "198.51.100.9") == 202
+    assert apply(world, "partner:honest", "8.8.8.8") == 202
 
 
 @pytest.mark.parametrize(
     ("host", "network"),
     [
-        ("203.0.113.77", "203.0.113.0/24"),
-        ("::ffff:203.0.113.77", "203.0.113.0/24"),
-        ("2001:db8:1:2::3", "2001:db8:1::/48"),
-        ("fe80::1%eth0", "fe80::/48"),
+        ("93.184.216.77", "93.184.216.0/24"),
+        ("::ffff:93.184.216.77", "93.184.216.0/24"),
+        ("2606:4700:1:2::3", "2606:4700:1::/48"),
+        ("fe80::1%eth0", ""),
+        ("172.17.0.1", ""),
+        ("10.1.2.3", ""),
         ("127.0.0.1", ""),
         ("::1", ""),
         ("testclient", ""),
@@ -153,12 +167,40 @@ class Rerouted(httpx.AsyncHTTPTransport):
         return await super().handle_async_request(request)
 
 
+def test_an_address_that_breaks_the_sender_stops_no_other(world: HubWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("api.webhooks._is_address", lambda url: True)
+    for name in ("xn--a", "other"):
+        assert apply_for(world, f"https://{name}.example").status_code == 201
+    submit(world)
+    hub, told = world.hub, []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        told.append(request.url.host)
+        return httpx.Response(204)
+
+    def connect() -> httpx.AsyncClient:
+        return httpx.AsyncClient(transport=httpx.MockTransport(answer))
+
+    def may_reach(host: str) -> bool:
+        if host.startswith("xn--"):
+            raise AssertionError("what nobody foresaw")
+        return True
+
+    for sender in (lambda _: True, may_reach):
+        Deliveries(hub.webhooks, hub.recorder, hub.bureau, world.clock, connect=connect, may_reach=sender).run_once()
+    assert told == ["other.example"] * 2
+    assert {one.url: one.failures for one in hub.webhooks.of("partner:bank-a")}["https://xn--a.example"] >= 1
+
+
+def apply_for(world: HubWorld, url: str) -> httpx.Response:
+    return world.ask("POST", "/v1/webhooks", by="person:analyst", body={"url": url})
+
+
 def test_a_receiver_that_drips_holds_nobody_up(world: HubWorld, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("api.webhooks._TIMEOUT_S", 1.0)
     hub = world.hub
     for name in ("slow", "other"):
-        hook = world.ask("POST", "/v1/webhooks", by="person:analyst", body={"url": f"https://{name}.example"})
-        assert hook.status_code == 201
+        assert apply_for(world, f"https://{name}.example").status_code == 201
     submit(world)
     told: list[httpx.Request] = []
 

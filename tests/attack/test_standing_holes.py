@@ -4,11 +4,11 @@ import pytest
 
 from policies.model import Approvals, JobApproval, OutputApproval, terms_digest
 from policies.sign import signed_payload
-from policies.standing import StatementRefusedError
+from policies.standing import Rule, StatementRefusedError
 from tests.lib.realm import BUREAU, DATASET, DIGEST, NODE, PARTNER, UNIT, Realm
 from yingbi.clock import parse_time
 from yingbi.events.fields import Duty
-from yingbi.ids import new_id
+from yingbi.ids import dataset_id, new_id
 from yingbi.keys import SigningKey
 from yingbi.statement import Statement, sign
 
@@ -347,3 +347,10 @@ def test_what_both_sides_have_stopped_both_let_go(realm: Realm) -> None:
         has_no_effect(realm, realm.statement("access.unfrozen", new_id("frz"), lifted, *pair))
     realm.say("access.unfrozen", new_id("frz"), lifted, "person:sec", "person:cdo")
     assert realm.standing.frozen == frozenset()
+
+
+def test_an_agreement_does_not_take_the_id_of_anothers_data(realm: Realm) -> None:
+    """Frozen under it, the data set of another unit could never have been let go on."""
+    with pytest.raises(StatementRefusedError) as caught:
+        realm.propose(realm.terms(id=dataset_id("rival/water")), by="person:cdo", employer=UNIT)
+    assert caught.value.rule is Rule.TERMS

@@ -149,10 +149,10 @@ class Evidence:
             self._judge(found, replace(trust, statement_keys={**trust.statement_keys, **renamed}))
         except VerificationError:
             return
-        raise InvalidRequestError(
-            ErrorCode.CONFIG_INVALID,
-            f"entry {found.index} was signed with this key as `{issuer}`, and `party` is another",
-            hint="`party` in the profile has to be whose key it is",
+        raise VerificationError(
+            ErrorCode.STATEMENT_UNVERIFIED,
+            f"entry {found.index} is signed with your key as `{issuer}`",
+            hint="is `party` in the profile whose key it is? if so, keep entry and receipt: they are evidence",
         )
 
     def _learn(self, keyid: str, entry: Entry) -> Steps[SignerKey]:

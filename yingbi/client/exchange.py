@@ -155,7 +155,7 @@ def list_all(
             Question(path=route(*path), query=wanted if cursor is None else {**wanted, "cursor": cursor})
         )
         items, cursor = page.get("items"), page.get("next")
-        if not isinstance(items, list) or not (cursor is None or isinstance(cursor, str)):
+        if not isinstance(items, list) or len(items) > _PAGE or not (cursor is None or isinstance(cursor, str)):
             raise malformed_answer("a page of a listing")
         found += [item for item in items if isinstance(item, dict)]
         if cursor is None or (limit is not None and len(found) >= limit):

@@ -34,6 +34,7 @@ _LOCAL_BYTES: Final = 30
 _SAME_IN_LOCAL: Final = (slice(8, 30), slice(6, 28))  # flags, method, time, sum, sizes, length of the name
 _LENIENT_FLAGS: Final = 0x0806  # how hard it was deflated, and names in UTF-8, which begins with ASCII
 _STORED, _DEFLATED = 0, 8
+_DOS_FOLDER: Final = 0x10
 _PART: Final = r"[A-Za-z0-9][A-Za-z0-9_-]*(?:\.[A-Za-z0-9_-]+)*"
 _NAME: Final = re.compile(rf"(?P<folder>{_PART})(?P<path>(?:/{_PART})*)(?P<slash>/?)")
 _MAX_NAME: Final = 240
@@ -184,7 +185,9 @@ def _parse_directory(directory: bytes, count: int) -> Iterator[_Member]:
             raise Malformed("expected files that are stored or deflated, not encrypted, sizes before the data")
         if offset != place:
             raise Malformed("expected members one after the other from the first byte on, none over each other")
-        if stat.S_IFMT(mode >> 16) not in (0, stat.S_IFDIR if name.endswith(b"/") else stat.S_IFREG):
+        is_folder = name.endswith(b"/")
+        kind, of_dos = stat.S_IFMT(mode >> 16), mode & 0xFFFF
+        if kind not in (0, stat.S_IFDIR if is_folder else stat.S_IFREG) or of_dos not in (0, _DOS_FOLDER * is_folder):
             raise Malformed("expected plain files: no links, no devices")
         start = place + _LOCAL_BYTES + length
         place = start + packed

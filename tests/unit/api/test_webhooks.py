@@ -190,6 +190,7 @@ def test_webhooks_are_their_owners(world: HubWorld) -> None:
         "told",
         "https://bänk.example",
         "https://M[",
+        "https://xn--a.evil.example",
         "https://bank-a.example:99999/",
         "https://bank-a.example:0/",
         "https://bank-a.example/" + "x" * 600,

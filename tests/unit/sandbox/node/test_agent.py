@@ -13,6 +13,7 @@ from policies.model import Agreement, Approvals, JobApproval, OutputApproval, te
 from sandbox.disclosure.held import HeldQueue
 from sandbox.node.agent import Agent
 from sandbox.node.agent_home import OpenAgent
+from sandbox.node.gate import Gate
 from sandbox.node.journal import JobStep, Journal
 from sandbox.node.questions import QuestionBook
 from sandbox.node.veto import VetoKind
@@ -24,7 +25,7 @@ from tests.lib.waiting import wait_until
 from yingbi.canonical import digest_json
 from yingbi.clock import FixedClock
 from yingbi.commitment import Opening
-from yingbi.errors import ErrorCode, RefusedError, SandboxError, UnavailableError
+from yingbi.errors import ConflictError, ErrorCode, RefusedError, SandboxError, UnavailableError
 from yingbi.events.fields import Duty
 from yingbi.ids import dataset_id, new_id
 from yingbi.key_files import decode_base64url
@@ -230,9 +231,10 @@ def test_a_job_that_is_stuck_keeps_no_other_from_its_turn(scene: Scene) -> None:
         with pytest.raises(UnavailableError):
             opened.agent.work()
         second = scene.ask("select size, count(*) from lab.firms group by size")
+        assert opened.agent.work(), "and it does not slow them down"
+        assert scene.hub.uploads == [second]
         with pytest.raises(UnavailableError):
             opened.agent.work()
-        assert scene.hub.uploads == [second]
         scene.hub.upload = upload  # type: ignore[method-assign]
         opened.agent.work()
     assert scene.hub.uploads == [second, first]
@@ -270,6 +272,25 @@ def checked_by(scene: Scene, job: str, *signers: str, **options: str) -> None:
     body = {"job": job, "candidate": held.commitment, "rules": held.rules, "verdict": "pass", "findings": []}
     said = scene.hub.statement("output.checked", new_id("check"), body, *signers, **options)
     scene.hub.record([said], is_judged=False)
+
+
+def test_what_stays_held_after_all_is_not_computed_again_and_again(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = scene.hub.ask(BY_STREET, checked(scene))
+    scene.work()
+    runs = []
+
+    def stays(gate: Gate, output: str, **_: object) -> None:
+        runs.append(output)
+        raise ConflictError(ErrorCode.TRANSITION_REFUSED, "what was approved is not what would come out now")
+
+    monkeypatch.setattr(Gate, "release_held", stays)
+    for person in ("person:checker", "person:cdo"):
+        check(scene, job, person)
+    scene.work(5)
+    assert len(runs) == 1, "the next time is a minute later"
+    assert scene.row(job).step is JobStep.HELD
 
 
 def test_one_checker_in_two_names_is_one(scene: Scene) -> None:

@@ -349,7 +349,7 @@ def test_a_profile_that_names_somebody_else_is_told_from_a_forgery() -> None:
     with hub.connect() as client:
         job, _ = released(hub, client)
     with hub.connect(party="partner:another") as client:
-        with pytest.raises(InvalidRequestError, match=f"as `{PARTNER}`") as refused:
+        with pytest.raises(VerificationError, match=f"as `{PARTNER}`") as refused:
             client.job(job.id).result()
         assert "profile" in str(refused.value.hint)
 
