@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -26,6 +27,7 @@ _SCRATCH: Final = "/scratch"
 _SYSTEM_LIBRARIES: Final = ("/usr/lib", "/usr/lib64", "/lib", "/lib64")
 _TMPFS_BYTES: Final = 16 << 20
 _STATUS_BYTES: Final = 65_536
+_CHILD: Final = re.compile(rb'"child-pid":\s*(\d+)\s*[,}]')
 ENVIRONMENT: Final = {"LC_ALL": "C.UTF-8", "HOME": "/tmp", "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}  # noqa: S108 - the cage's own
 
 
@@ -162,16 +164,18 @@ def _readable(data: bytes) -> int:
 def _inner_pid(process: subprocess.Popen[bytes], status_fd: int) -> Callable[[], int | None]:
     """Return a function that tells the process number of the worker inside, once bubblewrap has said it."""
     found: list[int] = []
+    said = bytearray()
     os.set_blocking(status_fd, False)
 
     def inner() -> int | None:
         if not found and process.poll() is None:
             try:
-                lines = os.read(status_fd, _STATUS_BYTES).splitlines()
+                said.extend(os.read(status_fd, _STATUS_BYTES))
             except BlockingIOError:
                 return None
-            found.extend(json.loads(line)["child-pid"] for line in lines if b"child-pid" in line)
-            if found:
+            # Bubblewrap writes an object bit by bit: a worker that is closed early may be told half of it.
+            if match := _CHILD.search(said):
+                found.append(int(match[1]))
                 os.close(status_fd)
         return found[0] if found else None
 

@@ -2,6 +2,8 @@
 
 import contextlib
 import logging
+import os
+import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from sandbox.isolation import BubblewrapCage, CagePool, CageSpec, Limits, UncagedForDevelopment, require_cage
+from sandbox.isolation.bubblewrap import _inner_pid
 from sandbox.isolation.cage import CagedWorker
 from sandbox.isolation.frames import Frame, FrameKind
 from tests.lib.waiting import wait_until
@@ -35,6 +38,21 @@ def test_a_worker_serves_one_job_and_leaves_nothing(tmp_path: Path) -> None:
     assert [worker.is_alive, scratch_folders(tmp_path)] == [False, 0]
     with pytest.raises(UnavailableError):
         worker.run(JOB)
+
+
+def test_half_a_status_is_no_status_yet() -> None:
+    """Bubblewrap writes what it says bit by bit, and a worker may be closed in between."""
+    reader, writer = os.pipe()
+    with subprocess.Popen(["sleep", "60"]) as process:
+        inner = _inner_pid(process, reader)
+        seen = []
+        for part in (b'{ "child-', b'pid": 28', b'473, "cgroup-namespace": 40265'):
+            os.write(writer, part)
+            seen.append(inner())
+        seen.append(inner())
+        process.kill()
+    os.close(writer)
+    assert seen == [None, None, 28473, 28473]
 
 
 def test_a_warm_worker_waits_for_each_specification(pool: CagePool, tmp_path: Path) -> None:
