@@ -7,10 +7,15 @@ that is killed just then leaves a process that holds no data yet, waits, and nev
 import contextlib
 import os
 import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
 __all__ = ["end_leftovers"]
+
+_PASSES: Final = 6
+_PAUSE_S: Final = 0.05
 
 
 def end_leftovers(scratch: Path) -> int:
@@ -18,11 +23,16 @@ def end_leftovers(scratch: Path) -> int:
 
     Only for whoever knows that nobody is computing there: a process of a node that lives looks the same.
     """
+    # Whoever died while it started a process left one that bears no such argument yet: its folder is there before it.
+    passes = _PASSES if scratch.is_dir() and any(scratch.iterdir()) else 1
     ended = 0
-    for number in _processes_with(os.fsencode(scratch) + b"/"):
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.kill(number, signal.SIGKILL)
-            ended += 1
+    for turn in range(passes):
+        if turn:
+            time.sleep(_PAUSE_S)
+        for number in _processes_with(os.fsencode(scratch) + b"/"):
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(number, signal.SIGKILL)
+                ended += 1
     return ended
 
 
