@@ -1,4 +1,4 @@
-"""Waiting for something to change, for coroutines: who waits costs no thread."""
+"""Waiting for something to change: for coroutines, of which each costs no thread, and for threads of the hub's own."""
 
 import asyncio
 import threading
@@ -11,6 +11,7 @@ class Changes:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
+        self._grown = threading.Condition(self._lock)
         self._count = 0
         self._waiting: set[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = set()
 
@@ -25,10 +26,16 @@ class Changes:
         with self._lock:
             self._count += 1
             waiting, self._waiting = self._waiting, set()
+            self._grown.notify_all()
         for loop, event in waiting:
             # A loop that has ended has nobody left who waits.
             if not loop.is_closed():
                 loop.call_soon_threadsafe(event.set)
+
+    def wait_here(self, seen: int, timeout_s: float) -> bool:
+        """Wait, in a thread, until the counter is beyond `seen`; tell whether it is."""
+        with self._grown:
+            return self._grown.wait_for(lambda: self._count > seen, timeout_s)
 
     async def wait(self, seen: int, timeout_s: float) -> bool:
         """Wait until the counter is beyond `seen`; tell whether it is."""

@@ -12,6 +12,7 @@ from typing import Final
 
 from api.bureau import Bureau
 from api.catalogue import HubCatalogue
+from api.federation_groups import FederationGroups
 from api.rules import DECLARATION, ApprovalRule, find_rule
 from api.submissions import Follow, Submission
 from api.usage import Usage
@@ -23,6 +24,7 @@ from policies.request import Consumption
 from policies.standing import JobStanding, Rule, Standing, StatementRefusedError
 from sandbox.catalog.model import Catalogue
 from sandbox.node.judging import Asking, Explanation, Judge
+from sandbox.query.recipes import RecipeCheck, refuse_recipes
 from sandbox.query.uses import datasets, operations
 from yingbi.canonical import JsonValue
 from yingbi.clock import FixedClock, parse_time
@@ -33,6 +35,7 @@ from yingbi.events.fields import Duty
 from yingbi.events.jobs import ApprovalRoute, JobGate, RefusalReason
 from yingbi.ids import dataset_id
 from yingbi.plan.codec import parse_plan
+from yingbi.plan.model import Plan, TrainingQuestion
 
 __all__ = ["Decider", "Judged"]
 
@@ -70,10 +73,14 @@ class Decider:
         store: LogReads,
         usage: Usage,
         *,
+        groups: FederationGroups,
         rules: tuple[ApprovalRule, ...] = (),
+        check_recipe: RecipeCheck = refuse_recipes,
     ) -> None:
         self._bureau = bureau
         self._rules = rules
+        self._check_recipe = check_recipe
+        self._groups = groups
         self._catalogue = catalogue
         self._store = store
         self._usage = usage
@@ -89,7 +96,7 @@ class Decider:
         plan: JsonValue,
         apart_from: str | None = None,
     ) -> Judged:
-        """Judge a question as if it were asked at a time; `apart_from` is a job that is not counted."""
+        """Judge a question as if it were asked at a time; `apart_from` is the job that asks, and is not counted."""
         found = standing.agreements.get(agreement)
         is_theirs = found is not None and found.is_active(at) and found.agreement.assignee == partner
         terms = found.agreement if found is not None and is_theirs else None
@@ -100,6 +107,7 @@ class Decider:
             clock=FixedClock(parse_time(at)),
             licensed=standing.participants.licensed(at=at),
             frozen=_frozen(standing, catalogue),
+            check_recipe=self._check_recipe,
         )
         asking = Asking(
             partner=partner,
@@ -107,6 +115,7 @@ class Decider:
             plan=plan,
             intermediary=None if terms is None else terms.intermediary,
             approvals=_EVERYBODY,
+            job=apart_from,
         )
         seen = {agreement: self.consumption(standing, agreement, at=at, apart_from=apart_from)}
         explanation = judge.judge(asking, catalogue, seen)
@@ -196,7 +205,9 @@ class Decider:
 
     def consumption(self, standing: Standing, agreement: str, *, at: str, apart_from: str | None = None) -> Consumption:
         """Return what was used of an agreement's limits."""
-        return self._usage.consumption(standing, agreement, at=at, apart_from=apart_from)
+        return self._usage.consumption(
+            standing, agreement, at=at, apart_from=apart_from, rounds_of=self._groups.rounds_of
+        )
 
 
 def _place(standing: Standing, plan: JsonValue) -> str:
@@ -226,7 +237,7 @@ def _versions(explanation: Explanation, catalogue: Catalogue) -> dict[str, int]:
 def _reasons(explanation: Explanation) -> tuple[Reason, ...]:
     if explanation.problem is not None:
         return (_refused(RefusalReason.PLAN_NOT_ADMITTED, explanation.problem.message),)
-    if explanation.admitted is None and not explanation.reasons:
+    if explanation.admitted is None and explanation.training is None and not explanation.reasons:
         return (_refused(RefusalReason.RULE_ERROR, "the question could not be judged"),)
     return explanation.reasons
 
@@ -242,11 +253,22 @@ def _contradictions(judged: Judged, job: JobStanding) -> tuple[Reason, ...]:
     ):
         message = "the job names another operation than its plan asks for"
         found.append(_refused(RefusalReason.OPERATION_NOT_GRANTED, message))
+    if asked.epsilon != _epsilon(judged.explanation.plan):
+        message = "the job names another epsilon than its plan asks for"
+        found.append(_refused(RefusalReason.PARAMETER_NOT_ALLOWED, message))
     if asked.code is not None:
         found.append(_refused(RefusalReason.CODE_NOT_APPROVED, "no code of partners runs here"))
     if asked.certificate is not None:
         found.append(_refused(RefusalReason.CERTIFICATE_NOT_VALID, "no certificate of this number is known"))
     return tuple(found)
+
+
+def _epsilon(plan: Plan | None) -> str | None:
+    """Return what a plan spends of its agreement's budget, as statements write it; nothing in exact mode."""
+    question = None if plan is None else plan.question
+    if not isinstance(question, TrainingQuestion) or question.privacy is None:
+        return None
+    return question.privacy.epsilon
 
 
 def _no_declaration(rule: ApprovalRule) -> Reason:

@@ -3,7 +3,7 @@
 import json
 from typing import Any, Final
 
-from api.refusals import not_found
+from api.refusals import not_found, not_now
 from api.schemas.jobs import JobEntryOut, JobOut, RemainingOut
 from api.signing import Caller
 from api.visibility import may_see_job
@@ -17,7 +17,17 @@ from policies.standing import JobStanding, Standing
 from yingbi.errors import NotFoundError
 from yingbi.events import EntryType
 
-__all__ = ["entries_of", "has_ended", "held_entry", "is_handed_out", "job_out", "remaining", "visible_job"]
+__all__ = [
+    "entries_of",
+    "has_ended",
+    "held_entry",
+    "is_handed_out",
+    "job_out",
+    "own_job",
+    "remaining",
+    "result_due",
+    "visible_job",
+]
 
 _HANDED_OUT: Final = frozenset({JobState.RELEASED, JobState.DELIVERED})
 _WITH_NOTICE: Final = frozenset({JobState.HELD, JobState.REJECTED, JobState.REFUSED})
@@ -33,6 +43,31 @@ def visible_job(hub: Hub, standing: Standing, caller: Caller, name: str) -> JobS
     if job is None or not may_see_job(caller, standing, job):
         raise not_found("job")
     return job
+
+
+def own_job(standing: Standing, caller: Caller, name: str) -> JobStanding:
+    """Return a job that is the calling node's.
+
+    Raises:
+        NotFoundError: there is none, or it is another's: never told apart.
+    """
+    job = standing.jobs.get(name)
+    if job is None or caller.party is None or job.node != caller.party:
+        raise not_found("job")
+    return job
+
+
+def result_due(standing: Standing, caller: Caller, name: str) -> str:
+    """Return the digest that the log names for the sealed result of a job of the calling node's.
+
+    Raises:
+        NotFoundError: there is no such job, or it is another's.
+        ConflictError: the log does not name its result yet.
+    """
+    digest = own_job(standing, caller, name).ciphertext
+    if digest is None:
+        raise not_now("the log does not name this result yet", "record `output.released` first")
+    return digest
 
 
 def job_out(hub: Hub, job: JobStanding) -> JobOut:

@@ -1,7 +1,7 @@
 """Work for nodes: which job a node gets next, what it is told to stop, and checks that people made meanwhile."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Final
@@ -40,10 +40,18 @@ class _Told:
 class Leasing:
     """Hands out leases. What a node was told is remembered while the hub runs; the log tells it everything anyway."""
 
-    def __init__(self, bureau: Bureau, worklist: Worklist, *, lease_s: int) -> None:
+    def __init__(
+        self,
+        bureau: Bureau,
+        worklist: Worklist,
+        *,
+        lease_s: int,
+        may_lease: Callable[[JobStanding, Standing], bool] = lambda job, standing: True,
+    ) -> None:
         self._bureau = bureau
         self._worklist = worklist
         self._lease = timedelta(seconds=lease_s)
+        self._may_lease = may_lease
         self._lock = threading.Lock()
         self._told: dict[str, _Told] = {}
 
@@ -108,7 +116,7 @@ class Leasing:
                 continue
             if job.state is JobState.LEASED and at <= (job.life.leased_until or ""):
                 continue
-            if standing.jobs.node_of(job.submitted.datasets) == node:
+            if standing.jobs.node_of(job.submitted.datasets) == node and self._may_lease(job, standing):
                 yield job
 
     def _state(self, job: JobStanding, node: str, *, at: str) -> Statement:

@@ -11,6 +11,7 @@ from api.routers.agreements import agreements
 from api.routers.datasets import datasets
 from api.routers.drafts import applications, drafts
 from api.routers.entries import documents, entries
+from api.routers.federations import federations
 from api.routers.incidents import incidents
 from api.routers.jobs import jobs, results
 from api.routers.nodes import nodes
@@ -37,6 +38,7 @@ ROUTERS: Final = (
     results,
     jobs,
     nodes,
+    federations,
     outputs,
     budgets,
     webhooks,

@@ -6,7 +6,6 @@ A router that is made with `SignedRoute` has no route that could be reached unsi
 from collections.abc import Callable, Coroutine
 from contextlib import ExitStack
 from dataclasses import replace
-from ipaddress import ip_address, ip_network
 from typing import Annotated, Any, Final
 
 from fastapi import Depends
@@ -17,13 +16,15 @@ from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from api.idempotency import Answer, fingerprint_of
-from api.refusals import not_found, not_now, too_large
+from api.jobs import result_due
+from api.networks import network_of
+from api.refusals import too_large
 from api.signing import Caller, SentRequest
 from api.submissions import keys_offered
 from api.wiring import Hub
 from yingbi.keys import VerifyKey
 
-__all__ = ["SIGNATURE", "AnyCaller", "ApplicantRoute", "OpenHub", "ResultRoute", "SignedRoute", "network_of"]
+__all__ = ["SIGNATURE", "AnyCaller", "ApplicantRoute", "OpenHub", "ResultRoute", "SignedRoute"]
 
 SIGNATURE: Final = "signature"
 """What the description calls the way in which requests are signed."""
@@ -79,11 +80,7 @@ class ResultRoute(SignedRoute):
     async def receive(self, request: Request, hub: Hub) -> SentRequest:
         """Return the request with its whole body; so much is read only of the node that the log has release the job."""
         caller = await run_in_threadpool(hub.authenticator.expect, _head(request))
-        job = hub.standing.jobs.get(request.path_params.get("job", ""))
-        if job is None or job.node != caller.party:
-            raise not_found("job")
-        if job.ciphertext is None:
-            raise not_now("the log does not name this result yet", "record `output.released` first")
+        result_due(hub.standing, caller, request.path_params.get("job", ""))
         return await super().receive(request, hub)
 
     def limit(self, hub: Hub) -> int:
@@ -128,21 +125,6 @@ def _head(request: Request) -> SentRequest:
         body=None,
         network=network_of(request.client.host if request.client else ""),
     )
-
-
-def network_of(host: str) -> str:
-    """Return the network of an address: what one sender may have many of (IPv4 /24, IPv6 /48).
-
-    Empty for an address that is not public: behind a proxy all senders have the proxy's.
-    """
-    try:
-        address = ip_address(host.partition("%")[0])
-    except ValueError:
-        return ""
-    address = getattr(address, "ipv4_mapped", None) or address
-    if not address.is_global:
-        return ""
-    return str(ip_network((address, 24 if address.version == 4 else 48), strict=False))
 
 
 async def _limited_body(request: Request, limit: int) -> bytes:

@@ -4,7 +4,19 @@ from typing import Final
 
 from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, MetaData, String, Table, Text
 
-__all__ = ["ANSWER", "DOCUMENT", "DRAFT", "METADATA", "NONCE", "NOTICE", "RESULT", "WEBHOOK"]
+__all__ = [
+    "ANSWER",
+    "DOCUMENT",
+    "DRAFT",
+    "FEDERATION_ROUND",
+    "FEDERATION_STATE",
+    "FEDERATION_VECTOR",
+    "METADATA",
+    "NONCE",
+    "NOTICE",
+    "RESULT",
+    "WEBHOOK",
+]
 
 METADATA: Final = MetaData()
 # SQLite's integers are 64 bits wide only when the column is called INTEGER.
@@ -90,3 +102,34 @@ WEBHOOK: Final = Table(
     Index("hub_webhook_by_owner", "owner"),
 )
 """Where a party wants to be told of entries about its jobs: the next entry to look at, and not before when."""
+
+FEDERATION_STATE: Final = Table(
+    "hub_federation_state",
+    METADATA,
+    Column("federation", String(80), primary_key=True),
+    Column("round", Integer, nullable=False),
+    Column("state", LargeBinary, nullable=False),
+)
+"""The newest state of a federation, and the round that left it; it can be computed again from the vectors."""
+
+FEDERATION_VECTOR: Final = Table(
+    "hub_federation_vector",
+    METADATA,
+    Column("federation", String(80), primary_key=True),
+    Column("round", Integer, primary_key=True, autoincrement=False),
+    Column("attempt", Integer, primary_key=True, autoincrement=False),
+    Column("node", String(80), primary_key=True),
+    Column("vector", LargeBinary, nullable=False),
+)
+"""Masked contributions, byte for byte as they came: evidence, and nothing by itself."""
+
+FEDERATION_ROUND: Final = Table(
+    "hub_federation_round",
+    METADATA,
+    Column("federation", String(80), primary_key=True),
+    Column("round", Integer, primary_key=True, autoincrement=False),
+    Column("began_at", String(27), nullable=False),
+    Column("ended_at", String(27), nullable=False),
+    Column("figures", Text, nullable=False),
+)
+"""How a completed round went, for people: when, and what the state says of itself (loss, gradient norm), as JSON."""

@@ -9,6 +9,9 @@ from api.catalogue import HubCatalogue
 from api.deciding import Decider
 from api.documents import Documents
 from api.drafts import Drafts
+from api.federating import Federating, FederationWay
+from api.federation_groups import FederationGroups
+from api.federation_store import FederationStore
 from api.home import HubHome
 from api.idempotency import Answers
 from api.leasing import Leasing
@@ -21,6 +24,8 @@ from api.signing import Authenticator
 from api.turnstile import Turnstile
 from api.upkeep import Upkeep
 from api.webhooks import Deliveries, Webhooks, is_public
+from federated.rounds.coordinator import RoundLimits
+from federated.rounds.course import check_recipe
 from ledger.cosigning import CosignatureSource
 from ledger.home import LogHome
 from ledger.note import NoteVerifier
@@ -28,6 +33,7 @@ from ledger.reader import LogReader
 from ledger.store_sql import SqlStore
 from policies.model import Agreement
 from policies.standing import Standing
+from sandbox.query.recipes import refuse_recipes
 from yingbi.clock import Clock
 
 __all__ = ["Address", "Hub", "open_hub"]
@@ -75,6 +81,9 @@ class Hub:
     upkeep: Upkeep
     turnstile: Turnstile
     metrics: Metrics
+    federation_groups: FederationGroups
+    federation_store: FederationStore
+    federation_way: FederationWay | None
 
     @property
     def standing(self) -> Standing:
@@ -90,10 +99,13 @@ def open_hub(
     cosignatures: CosignatureSource | None = None,
     passphrase: bytes | None = None,
     may_reach: Callable[[str], bool] = is_public,
+    federation: FederationWay | None = None,
+    limits: RoundLimits | None = None,
 ) -> Iterator[Hub]:
     """Open a hub: become its log's only writer, fold the log, and begin to record.
 
-    `may_reach` says to which hosts of webhooks the hub may connect; by default to public ones.
+    `may_reach` says to which hosts of webhooks the hub may connect; by default to public ones. `federation` is the way
+    to the members of federations, and `limits` those of their rounds; without it, every training is refused.
 
     Raises:
         ConflictError, TamperDetectedError: as `ledger.log.Log.open`.
@@ -112,6 +124,19 @@ def open_hub(
         )
         answers.forget_unfinished()
         address, catalogue, webhooks = Address(settings.address), HubCatalogue(documents), Webhooks(engine, clock)
+        groups, federation_store = FederationGroups(store), FederationStore(engine)
+        if federation is not None:
+            stack.enter_context(
+                Federating(
+                    recorder=recorder,
+                    bureau=bureau,
+                    groups=groups,
+                    store=federation_store,
+                    way=federation,
+                    clock=clock,
+                    limits=limits or RoundLimits(),
+                )
+            )
         forget = (nonces.forget_expired, answers.forget_old, drafts.forget_expired)
         yield Hub(
             settings=settings,
@@ -129,14 +154,25 @@ def open_hub(
             documents=documents,
             drafts=drafts,
             catalogue=catalogue,
-            decider=Decider(bureau, catalogue, store, recorder.usage, rules=settings.rules),
-            leasing=Leasing(bureau, recorder.worklist, lease_s=settings.lease_s),
+            decider=Decider(
+                bureau,
+                catalogue,
+                store,
+                recorder.usage,
+                groups=groups,
+                rules=settings.rules,
+                check_recipe=refuse_recipes if federation is None else check_recipe,
+            ),
+            leasing=Leasing(bureau, recorder.worklist, lease_s=settings.lease_s, may_lease=groups.may_lease),
             results=Results(engine, clock),
             webhooks=webhooks,
             deliveries=stack.enter_context(Deliveries(webhooks, recorder, bureau, clock, may_reach=may_reach)),
             upkeep=stack.enter_context(Upkeep(bureau, recorder, clock, forget=forget)),
             turnstile=Turnstile(settings.max_in_flight),
             metrics=Metrics(),
+            federation_groups=groups,
+            federation_store=federation_store,
+            federation_way=federation,
         )
 
 

@@ -1,6 +1,7 @@
 """Requests and decisions as JSON: recorded requests are read back, decisions are shown."""
 
 from collections.abc import Iterable
+from decimal import Decimal
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -8,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from policies.decision import Decision, Grant, Reason, Rule
 from policies.disclosure import DisclosureRules
 from policies.model import decimal_text
-from policies.request import ColumnUse, Request, Use
+from policies.request import ColumnUse, Request, Spending, Training, Use
 from yingbi.canonical import JsonValue
 from yingbi.errors import ErrorCode, InvalidRequestError
 
@@ -16,6 +17,7 @@ __all__ = ["decision_to_json", "grant_to_json", "parse_request", "reason_to_json
 
 _MANY = 4096
 _Name = Annotated[str, Field(max_length=200)]
+_Decimal = Annotated[str, Field(max_length=40, pattern=r"^-?[0-9]{1,15}(?:\.[0-9]{1,20})?$")]
 
 
 class _Wire(BaseModel):
@@ -29,6 +31,20 @@ class _UseWire(_Wire):
     clause: _Name
     function: _Name | None = None
     values: Annotated[list[_Name], Field(max_length=_MANY)] = []
+    bounds: Annotated[list[_Name], Field(min_length=2, max_length=2)] | None = None
+
+
+class _SpendingWire(_Wire):
+    epsilon: _Decimal
+    delta: _Decimal
+
+
+class _TrainingWire(_Wire):
+    agreement: _Name
+    node: _Name
+    quorum: int
+    min_entities: int
+    privacy: _SpendingWire | None = None
 
 
 class _RequestWire(_Wire):
@@ -40,6 +56,7 @@ class _RequestWire(_Wire):
     place: _Name
     intermediary: _Name | None = None
     rounds: int = 0
+    training: _TrainingWire | None = None
 
 
 def parse_request(value: object) -> Request:
@@ -52,20 +69,38 @@ def parse_request(value: object) -> Request:
         wire = _RequestWire.model_validate(value)
     except ValidationError as error:
         problem = error.errors(include_input=False, include_url=False, include_context=False)[0]
-        known = {*_RequestWire.model_fields, *_UseWire.model_fields}
+        models = (_RequestWire, _UseWire, _TrainingWire, _SpendingWire)
+        known = {name for model in models for name in model.model_fields}
         where = ".".join(str(part) if isinstance(part, int) or part in known else "?" for part in problem["loc"])
         message = f"request member `{where}`: {problem['type'].replace('_', ' ')}"
         raise InvalidRequestError(ErrorCode.PLAN_MALFORMED, message) from None
-    uses = (ColumnUse(**{**use.model_dump(), "values": tuple(use.values)}) for use in wire.uses)
     return Request(
         assignee=wire.assignee,
         purpose=wire.purpose,
         operations=tuple(wire.operations),
         datasets=tuple(wire.datasets),
-        uses=tuple(uses),
+        uses=tuple(_use(use) for use in wire.uses),
         place=wire.place,
         intermediary=wire.intermediary,
         rounds=wire.rounds,
+        training=None if wire.training is None else _training(wire.training),
+    )
+
+
+def _use(wire: _UseWire) -> ColumnUse:
+    bounds = None if wire.bounds is None else (wire.bounds[0], wire.bounds[1])
+    return ColumnUse(**{**wire.model_dump(), "values": tuple(wire.values), "bounds": bounds})
+
+
+def _training(wire: _TrainingWire) -> Training:
+    asked = wire.privacy
+    privacy = None if asked is None else Spending(epsilon=Decimal(asked.epsilon), delta=Decimal(asked.delta))
+    return Training(
+        agreement=wire.agreement,
+        node=wire.node,
+        quorum=wire.quorum,
+        min_entities=wire.min_entities,
+        privacy=privacy,
     )
 
 
@@ -80,6 +115,7 @@ def request_to_json(request: Request) -> dict[str, JsonValue]:
         "place": request.place,
         "intermediary": request.intermediary,
         "rounds": request.rounds,
+        "training": None if request.training is None else _training_json(request.training),
     }
 
 
@@ -132,6 +168,21 @@ def _use_json(use: ColumnUse) -> dict[str, JsonValue]:
         "clause": use.clause,
         "function": use.function,
         "values": _texts(use.values),
+        "bounds": None if use.bounds is None else _texts(use.bounds),
+    }
+
+
+def _training_json(training: Training) -> JsonValue:
+    privacy: JsonValue = None
+    if training.privacy is not None:
+        spent = training.privacy
+        privacy = {"epsilon": decimal_text(spent.epsilon), "delta": decimal_text(spent.delta)}
+    return {
+        "agreement": training.agreement,
+        "node": training.node,
+        "quorum": training.quorum,
+        "min_entities": training.min_entities,
+        "privacy": privacy,
     }
 
 
@@ -148,6 +199,7 @@ def _rules_json(rules: DisclosureRules) -> dict[str, JsonValue]:
         "zeros": str(rules.zeros),
         "rounding": rules.rounding,
         "min_degrees_of_freedom": rules.min_degrees_of_freedom,
+        "min_contributors": rules.min_contributors,
         "mode": str(rules.mode),
     }
 

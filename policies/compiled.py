@@ -7,6 +7,7 @@ Compile once, when an agreement becomes active, and keep the result: `policies.e
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from functools import lru_cache
 
 from policies.decision import Rule
@@ -40,12 +41,13 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class CompiledColumn:
-    """What one column may be used for, and the rule that says so."""
+    """What one column may be used for, to which bounds it is clipped, and the rule that says so."""
 
     uses: frozenset[Use]
     functions: frozenset[str] | None
     values: frozenset[str]
     rule: Rule
+    bounds: tuple[Decimal, Decimal] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +108,8 @@ class CompiledAgreement:
 class MergedColumn:
     """What all agreements that name its data set let one column be used for.
 
-    `literals`: for each of them what it lists, and whether it takes over what the catalogue declares.
+    `literals`: for each of them what it lists, and whether it takes over what the catalogue declares. `bounds`: what
+    each of them that says any says.
     """
 
     uses: frozenset[Use]
@@ -114,6 +117,7 @@ class MergedColumn:
     values: frozenset[str]
     literals: tuple[tuple[frozenset[str], bool], ...]
     rules: tuple[Rule, ...]
+    bounds: frozenset[tuple[Decimal, Decimal]] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -220,6 +224,7 @@ def _merge_column(agreements: list[CompiledAgreement], dataset: str, name: str) 
         frozenset.intersection(*(column.values for column in columns)),
         tuple((column.values, item.is_declared) for column, item in zip(columns, agreements, strict=True)),
         tuple(column.rule for column in columns),
+        frozenset(column.bounds for column in columns if column.bounds is not None),
     )
 
 
@@ -251,6 +256,7 @@ def _compile_column(agreement: str, path: str, column: ColumnGrant) -> CompiledC
         None if column.functions is None else frozenset(column.functions),
         frozenset(column.values),
         Rule(agreement=agreement, path=f"{path}.columns.{column.name}"),
+        column.bounds,
     )
 
 

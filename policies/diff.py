@@ -223,6 +223,8 @@ def _of_disclosure(before: Agreement, after: Agreement) -> Iterator[Change]:
     yield from _of_order("disclosure.rounding", one.rounding, other.rounding, is_more_allowed=False)
     degrees = (one.min_degrees_of_freedom, other.min_degrees_of_freedom)
     yield from _of_order("disclosure.min_degrees_of_freedom", *degrees, is_more_allowed=False)
+    contributors = (one.min_contributors, other.min_contributors)
+    yield from _of_order("disclosure.min_contributors", *contributors, is_more_allowed=False)
     yield from _of_strictness("disclosure.zeros", one.zeros, other.zeros, Zeros.REFUSE)
     yield from _of_strictness("disclosure.mode", one.mode, other.mode, DisclosureMode.PRIVATE)
 

@@ -10,10 +10,13 @@ from typing import Final
 from yingbi.events.fields import PrivacyUnit
 from yingbi.events.outputs import DisclosureMode
 
-__all__ = ["MIN_UNITS", "DisclosureRules", "Zeros", "strictest"]
+__all__ = ["MIN_CONTRIBUTORS", "MIN_UNITS", "DisclosureRules", "Zeros", "strictest"]
 
 # Thresholds that no agreement may go below: ACRO's for persons; less for enterprises, which dominance guards too.
 MIN_UNITS: Final[Mapping[PrivacyUnit, int]] = MappingProxyType({PrivacyUnit.PERSON: 10, PrivacyUnit.ENTERPRISE: 5})
+
+# Of a sum over two data sets, each of the two knows the other's part.
+MIN_CONTRIBUTORS: Final = 3
 
 
 class Zeros(StrEnum):
@@ -30,7 +33,8 @@ class DisclosureRules:
     `min_units`: fewest distinct privacy units in a released cell and in its complement. `dominance_top`,
     `dominance_share`: (n,k) rule, sensitive when the n largest units hold at least the share k of a cell's absolute
     total. `p_percent`: sensitive when total - x1 - x2 < p/100 * x1. `rounding`: base that counts and totals are rounded
-    to, 1 for none. `min_degrees_of_freedom`: residual degrees of freedom of a regression.
+    to, 1 for none. `min_degrees_of_freedom`: residual degrees of freedom of a regression. `min_contributors`: fewest
+    data sets of different units whose sum a federation may tell.
     """
 
     min_units: int = 10
@@ -40,6 +44,7 @@ class DisclosureRules:
     zeros: Zeros = Zeros.REFUSE
     rounding: int = 1
     min_degrees_of_freedom: int = 10
+    min_contributors: int = MIN_CONTRIBUTORS
     mode: DisclosureMode = DisclosureMode.EXACT
 
 
@@ -58,5 +63,6 @@ def strictest(one: DisclosureRules, other: DisclosureRules) -> DisclosureRules:
         zeros=Zeros.REFUSE if Zeros.REFUSE in (one.zeros, other.zeros) else Zeros.ALLOW,
         rounding=max(one.rounding, other.rounding),
         min_degrees_of_freedom=max(one.min_degrees_of_freedom, other.min_degrees_of_freedom),
+        min_contributors=max(one.min_contributors, other.min_contributors),
         mode=DisclosureMode.PRIVATE if private else DisclosureMode.EXACT,
     )

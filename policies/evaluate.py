@@ -21,8 +21,17 @@ from policies.decision import Decision, Outcome, Reason, Rule
 from policies.model import Agreement
 from policies.reasons import rule_error
 from policies.refusal import find_reasons
-from policies.request import ColumnFacts, ColumnUse, Consumption, Context, DatasetFacts, Request, Use
-from policies.rules import applies, declared_literals, is_fit_for_identity, is_prohibited, touched
+from policies.request import ColumnFacts, ColumnUse, Consumption, Context, DatasetFacts, Request, Training, Use
+from policies.rules import (
+    applies,
+    declared_literals,
+    fits_bounds,
+    is_about_training,
+    is_fit_for_identity,
+    is_private,
+    is_prohibited,
+    touched,
+)
 from yingbi.events.fields import Duty, Openness
 
 __all__ = ["evaluate"]
@@ -82,6 +91,9 @@ def _permit(merged: MergedAgreements, request: Request, context: Context) -> Dec
         facts[name] = about
         floor = max(floor, context.bureau.min_units[about.privacy_unit])
         rules += merged.rules[name]
+    disclosure = merged.disclosure(floor)
+    if request.training is not None and request.training.min_entities < disclosure.min_units:
+        return None
     is_reviewed = False
     for use in request.uses:
         permitted = _check_use(merged, use, facts.get(use.dataset), context)
@@ -94,7 +106,7 @@ def _permit(merged: MergedAgreements, request: Request, context: Context) -> Dec
         determining=tuple({id(rule): rule for rule in rules}.values()),
         job_duties=_REVIEW if is_reviewed else merged.job_duties,
         output_duties=_CHECK if is_reviewed else merged.output_duties,
-        disclosure=merged.disclosure(floor),
+        disclosure=disclosure,
         terms=merged.terms,
         request=request,
     )
@@ -103,6 +115,8 @@ def _permit(merged: MergedAgreements, request: Request, context: Context) -> Dec
 def _is_asked_well(merged: MergedAgreements, request: Request, context: Context) -> bool:
     """Return whether the request makes sense and nothing that it touches is frozen."""
     if not request.datasets or not request.operations or request.rounds < 0:
+        return False
+    if is_about_training(request) is None:
         return False
     return not context.frozen or context.frozen.isdisjoint(touched(merged.agreements, request))
 
@@ -126,7 +140,23 @@ def _is_within_limits(merged: MergedAgreements, request: Request, context: Conte
             return False
         if request.rounds and used.rounds + request.rounds > item.rounds:
             return False
-    return True
+    return request.training is None or _is_training_kept(merged, request.training, request.place)
+
+
+def _is_training_kept(merged: MergedAgreements, training: Training, place: str) -> bool:
+    """Return whether a member job runs where and under what its plan says, with enough others, and spends as agreed."""
+    if training.node != place or all(item.id != training.agreement for item in merged.agreements):
+        return False
+    if any(training.quorum < item.agreement.disclosure.min_contributors for item in merged.agreements):
+        return False
+    private = [item.agreement for item in merged.agreements if is_private(item)]
+    asked = training.privacy
+    if asked is None or not private:
+        return asked is None and not private
+    budgets = [agreement.privacy for agreement in private]
+    return all(
+        budget is not None and 0 < asked.epsilon <= budget.epsilon and asked.delta == budget.delta for budget in budgets
+    )
 
 
 def _check_use(
@@ -149,11 +179,15 @@ def _is_granted(granted: MergedColumn, use: ColumnUse, column: ColumnFacts) -> b
         return False
     if use.use is Use.AGGREGATE and granted.functions is not None and use.function not in granted.functions:
         return False
+    if not fits_bounds(use, granted.bounds, column):
+        return False
     if not use.values or granted.values.issuperset(use.values):
         return True
     declared = declared_literals(column)
+    # What the catalogue declares is good for bins of a training whatever the agreement says of filters.
+    is_trained = use.use is Use.TRAIN
     return all(
-        value in listed or (is_declared and value in declared)
+        value in listed or ((is_declared or is_trained) and value in declared)
         for listed, is_declared in granted.literals
         for value in use.values
     )

@@ -41,6 +41,8 @@ def _permitted(decision: Decision) -> Iterator[str]:
             yield f"  {what}, somebody must look: {', '.join(duties)}"
     if decision.disclosure is not None:
         yield f"  cells of fewer than {decision.disclosure.min_units} units stay inside"
+        if decision.request is not None and decision.request.training is not None:
+            yield f"  sums of fewer than {decision.disclosure.min_contributors} members are not made"
 
 
 def _refused(decision: Decision) -> Iterator[str]:

@@ -11,7 +11,7 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Final
 
-from policies.disclosure import DisclosureRules, Zeros
+from policies.disclosure import MIN_CONTRIBUTORS, DisclosureRules, Zeros
 from policies.request import Use
 from yingbi.canonical import JsonValue, digest_json
 from yingbi.events.agreements import LegalBasis
@@ -130,7 +130,10 @@ class Prohibition:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Disclosure:
-    """Parameters of disclosure control; without `min_entities` the threshold is that of the privacy unit."""
+    """Parameters of disclosure control; without `min_entities` the threshold is that of the privacy unit.
+
+    `min_contributors`: of how many units' data sets a federation's sums must be made, at least.
+    """
 
     min_entities: int | None = None
     dominance_top: int = 2
@@ -139,6 +142,7 @@ class Disclosure:
     zeros: Zeros = Zeros.REFUSE
     rounding: int = 1
     min_degrees_of_freedom: int = 10
+    min_contributors: int = MIN_CONTRIBUTORS
     mode: DisclosureMode = DisclosureMode.EXACT
 
     def rules(self, floor: int) -> DisclosureRules:
@@ -151,6 +155,7 @@ class Disclosure:
             zeros=self.zeros,
             rounding=self.rounding,
             min_degrees_of_freedom=self.min_degrees_of_freedom,
+            min_contributors=self.min_contributors,
             mode=self.mode,
         )
 
@@ -276,6 +281,7 @@ def _disclosure_json(rules: Disclosure) -> JsonValue:
         "zeros": str(rules.zeros),
         "rounding": rules.rounding,
         "min_degrees_of_freedom": rules.min_degrees_of_freedom,
+        "min_contributors": rules.min_contributors,
         "mode": str(rules.mode),
     }
 

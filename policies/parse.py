@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Final
 
-from policies.disclosure import Zeros
+from policies.disclosure import MIN_CONTRIBUTORS, Zeros
 from policies.document import ListNode, Node, Scalar, read_document, write_document
 from policies.model import (
     Agreement,
@@ -35,6 +35,7 @@ from yingbi.events.agreements import LegalBasis
 from yingbi.events.fields import Duty, RunningJobs
 from yingbi.events.outputs import DisclosureMode
 from yingbi.ids import ID_PATTERN, MAX_ID, PARTY_PATTERN
+from yingbi.plan.model import MAX_MEMBERS
 
 __all__ = ["Reading", "parse_agreement", "read_agreement", "to_yaml"]
 
@@ -61,6 +62,16 @@ _REQUIRED: Final = (
 )
 _OPTIONAL: Final = ("version", "intermediary", "prohibitions", "disclosure", "privacy", "on_revocation")
 _LIMIT: Final = (0, 1_000_000_000)
+_DISCLOSURE: Final = (
+    "min_entities",
+    "dominance",
+    "p_percent",
+    "zeros",
+    "rounding",
+    "min_degrees_of_freedom",
+    "min_contributors",
+    "mode",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -247,8 +258,7 @@ class _AgreementReader(Reader):
 
     def disclosure(self, node: Node, path: str) -> Disclosure:
         """Read the parameters of disclosure control."""
-        names = ("min_entities", "dominance", "p_percent", "zeros", "rounding", "min_degrees_of_freedom", "mode")
-        members = self.members(node, path, (), names)
+        members = self.members(node, path, (), _DISCLOSURE)
         usual = Disclosure()
         top, share = usual.dominance_top, usual.dominance_share
         if "dominance" in members:
@@ -264,6 +274,13 @@ class _AgreementReader(Reader):
             rounding=self.integer(members.get("rounding"), f"{path}.rounding", 1, 1_000_000, usual.rounding),
             min_degrees_of_freedom=self.integer(
                 members.get("min_degrees_of_freedom"), f"{path}.min_degrees_of_freedom", 1, 1_000_000, 10
+            ),
+            min_contributors=self.integer(
+                members.get("min_contributors"),
+                f"{path}.min_contributors",
+                MIN_CONTRIBUTORS,
+                MAX_MEMBERS,
+                usual.min_contributors,
             ),
             mode=self.choice(members.get("mode"), f"{path}.mode", DisclosureMode, usual.mode),
         )

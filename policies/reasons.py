@@ -10,17 +10,20 @@ from typing import Final
 from policies.bureau import BUREAU, is_credit
 from policies.compiled import CompiledAgreement, CompiledColumn, CompiledProhibition
 from policies.decision import Grant, Reason, Rule
-from policies.request import ColumnUse, Context, DatasetFacts, Request, Use
+from policies.model import decimal_text
+from policies.request import ColumnUse, Context, DatasetFacts, Request, Spending, Use
 from policies.rules import declared_literals
 from yingbi.events.jobs import RefusalReason
 
 __all__ = [
     "MAX_ALLOWED",
+    "bounds_not_agreed",
     "column_unknown",
     "dataset_not_granted",
     "dataset_not_open",
     "dataset_not_owned",
     "dataset_unknown",
+    "exact_mode",
     "frozen",
     "function_not_granted",
     "grade_too_high",
@@ -30,8 +33,13 @@ __all__ = [
     "missing_values",
     "on_negative_list",
     "operation_not_granted",
+    "other_agreement",
+    "other_place",
+    "private_mode",
     "prohibited",
     "rule_error",
+    "too_few_contributors",
+    "too_few_entities",
     "use_not_granted",
     "values_not_granted",
 ]
@@ -194,7 +202,7 @@ def values_not_granted(
 ) -> Reason:
     """Return the reason for literals that a filter may not use."""
     allowed = sorted(
-        column.values | (declared_literals(facts.columns[use.column]) if item.is_declared else frozenset())
+        column.values | (declared_literals(facts.columns[use.column]) if _takes_declared(item, use) else frozenset())
     )
     return Reason(
         code=RefusalReason.PARAMETER_NOT_ALLOWED,
@@ -205,7 +213,23 @@ def values_not_granted(
         missing=use.use,
         grant=_grant_of(item.id, use, missing),
         allowed=tuple(allowed[:MAX_ALLOWED]),
-        message=f"column `{use.column}` of `{use.dataset}` may not be compared with these literals",
+        message=f"column `{use.column}` of `{use.dataset}` may not be "
+        + ("cut at these edges" if use.use is Use.TRAIN else "compared with these literals"),
+    )
+
+
+def bounds_not_agreed(use: ColumnUse, column: CompiledColumn, facts: DatasetFacts) -> Reason:
+    """Return the reason for bounds that neither the agreement nor the catalogue says."""
+    known = column.bounds or facts.columns[use.column].bounds
+    what = "has no declared bounds to train with" if known is None else "is trained with its public bounds only"
+    return Reason(
+        code=RefusalReason.PARAMETER_NOT_ALLOWED,
+        rule=column.rule,
+        clause=use.clause,
+        dataset=use.dataset,
+        column=use.column,
+        allowed=() if known is None else tuple(decimal_text(bound) for bound in known),
+        message=f"column `{use.column}` of `{use.dataset}` {what}",
     )
 
 
@@ -214,7 +238,7 @@ def missing_values(
 ) -> tuple[str, ...]:
     """Return the literals of a use that the agreement neither lists nor takes over from the catalogue."""
     listed: frozenset[str] = frozenset() if column is None else column.values
-    declared = declared_literals(facts.columns[use.column]) if item.is_declared else frozenset()
+    declared = declared_literals(facts.columns[use.column]) if _takes_declared(item, use) else frozenset()
     return tuple(value for value in use.values if value not in listed and value not in declared)
 
 
@@ -265,6 +289,74 @@ def limit_reached(item: CompiledAgreement, limit: str) -> Reason:
         code=RefusalReason.LIMIT_REACHED,
         rule=Rule(agreement=item.id, path=f"limits.{limit}"),
         message=f"the limit `{limit}` of `{item.id}` is reached",
+    )
+
+
+def other_place(node: str) -> Reason:
+    """Return the reason for a member whose data set lies at another node than its plan says."""
+    return _of_training("members", _above("member"), f"`{node}` is not the node that holds this data set")
+
+
+def other_agreement(ids: Sequence[str]) -> Reason:
+    """Return the reason for a member whose plan names another agreement than those that it is judged by."""
+    message = "the plan names another agreement for this data set than the one that it is asked under"
+    return _of_training("members", _above("member"), message, allowed=tuple(ids))
+
+
+def too_few_contributors(item: CompiledAgreement, quorum: int) -> Reason:
+    """Return the reason for sums over fewer members than an agreement asks for."""
+    least = item.agreement.disclosure.min_contributors
+    rule = Rule(agreement=item.id, path="disclosure.min_contributors")
+    message = f"sums are made of at least {least} members, and the quorum is {quorum}"
+    return _of_training("quorum", rule, message, allowed=(str(least),))
+
+
+def too_few_entities(item: CompiledAgreement, least: int) -> Reason:
+    """Return the reason for a model that would tell apart fewer entities than an agreement or the bureau asks for."""
+    rule = Rule(agreement=item.id, path="disclosure.min_entities")
+    message = f"whatever the model tells apart has at least {least} entities"
+    return _of_training("min_entities", rule, message, allowed=(str(least),))
+
+
+def exact_mode(item: CompiledAgreement) -> Reason:
+    """Return the reason for noise where an agreement has no budget for it."""
+    rule = Rule(agreement=item.id, path="disclosure.mode")
+    return _of_training("privacy", rule, "the agreement is in exact mode: ask without `privacy`", allowed=("exact",))
+
+
+def private_mode(item: CompiledAgreement, asked: Spending | None) -> Iterator[Reason]:
+    """Yield why what is asked of the budget of a private agreement is not within it."""
+    budget = item.agreement.privacy
+    if budget is None:
+        message = "the agreement is in private mode and has no budget"
+        yield _of_training("privacy", Rule(agreement=item.id, path="privacy"), message)
+        return
+    epsilon, delta = decimal_text(budget.epsilon), decimal_text(budget.delta)
+    if asked is None:
+        rule = Rule(agreement=item.id, path="disclosure.mode")
+        message = f"the agreement is in private mode: ask with `privacy`, epsilon up to {epsilon} and delta {delta}"
+        yield _of_training("privacy", rule, message, allowed=(epsilon, delta))
+        return
+    if not 0 < asked.epsilon <= budget.epsilon:
+        rule = Rule(agreement=item.id, path="privacy.epsilon")
+        yield _of_training("privacy.epsilon", rule, f"expected epsilon up to {epsilon}", allowed=(epsilon,))
+    if asked.delta != budget.delta:
+        rule = Rule(agreement=item.id, path="privacy.delta")
+        yield _of_training("privacy.delta", rule, f"expected delta {delta}", allowed=(delta,))
+
+
+def _takes_declared(item: CompiledAgreement, use: ColumnUse) -> bool:
+    # Bins of a training may be cut wherever the catalogue declares an edge.
+    return item.is_declared or use.use is Use.TRAIN
+
+
+def _of_training(clause: str, rule: Rule, message: str, *, allowed: tuple[str, ...] = ()) -> Reason:
+    return Reason(
+        code=RefusalReason.PARAMETER_NOT_ALLOWED,
+        rule=rule,
+        clause=clause,
+        allowed=allowed[:MAX_ALLOWED],
+        message=message,
     )
 
 

@@ -9,8 +9,8 @@ from policies import reasons as why
 from policies.bureau import is_credit
 from policies.compiled import CompiledAgreement, covers
 from policies.decision import Reason
-from policies.request import ColumnUse, Consumption, Context, DatasetFacts, Request, Use
-from policies.rules import is_fit_for_identity, is_prohibited, touched
+from policies.request import ColumnUse, Consumption, Context, DatasetFacts, Request, Training, Use
+from policies.rules import fits_bounds, is_about_training, is_fit_for_identity, is_private, is_prohibited, touched
 from yingbi.events.fields import Openness
 
 __all__ = ["find_reasons"]
@@ -21,7 +21,8 @@ def find_reasons(
 ) -> list[Reason]:
     """Return every reason against a request, in an order that depends on the request and the agreements' ids only."""
     reasons = [why.frozen(name) for name in sorted(context.frozen & touched(applying, request))]
-    if not request.datasets or not request.operations or request.rounds < 0:
+    is_senseless = not request.datasets or not request.operations or request.rounds < 0
+    if is_senseless or is_about_training(request) is None:
         reasons.append(why.rule_error())
     facts: dict[str, DatasetFacts] = {}
     for name in request.datasets:
@@ -30,6 +31,9 @@ def find_reasons(
         reasons += _of_use(applying, use, request, context, facts)
     for item in applying:
         reasons += _of_terms(item, request, context)
+    if request.training is not None:
+        floor = max((context.bureau.min_units[about.privacy_unit] for about in facts.values()), default=0)
+        reasons += _of_training(applying, request.training, request.place, floor)
     return reasons
 
 
@@ -83,6 +87,9 @@ def _of_grant(item: CompiledAgreement, use: ColumnUse, facts: DatasetFacts) -> R
         return why.use_not_granted(item, use, column, facts)
     if use.use is Use.AGGREGATE and column.functions is not None and use.function not in column.functions:
         return why.function_not_granted(item, use, column)
+    agreed = [] if column.bounds is None else [column.bounds]
+    if not fits_bounds(use, agreed, facts.columns[use.column]):
+        return why.bounds_not_agreed(use, column, facts)
     missing = why.missing_values(item, use, column, facts)
     return why.values_not_granted(item, use, column, facts, missing) if missing else None
 
@@ -101,4 +108,22 @@ def _of_terms(item: CompiledAgreement, request: Request, context: Context) -> li
         reasons.append(why.limit_reached(item, "jobs_per_day"))
     if request.rounds and used.rounds + request.rounds > item.rounds:
         reasons.append(why.limit_reached(item, "rounds"))
+    return reasons
+
+
+def _of_training(applying: tuple[CompiledAgreement, ...], training: Training, place: str, floor: int) -> list[Reason]:
+    if not applying:
+        return []
+    reasons = [] if training.node == place else [why.other_place(training.node)]
+    if all(item.id != training.agreement for item in applying):
+        reasons.append(why.other_agreement([item.id for item in applying]))
+    asking = [item for item in applying if training.quorum < item.agreement.disclosure.min_contributors]
+    reasons += [why.too_few_contributors(item, training.quorum) for item in asking]
+    least = [(item, item.disclosure(floor).min_units) for item in applying]
+    reasons += [why.too_few_entities(item, units) for item, units in least if training.min_entities < units]
+    private = [item for item in applying if is_private(item)]
+    if training.privacy is not None and not private:
+        reasons += [why.exact_mode(item) for item in applying]
+    for item in private:
+        reasons += why.private_mode(item, training.privacy)
     return reasons

@@ -7,13 +7,29 @@ a table, a model or a match.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from decimal import Decimal
 from enum import StrEnum
-from typing import Protocol
+from typing import Final, Protocol
 
 from policies.bureau import BureauRules
 from yingbi.events.fields import Grade, Openness, PrivacyUnit
 
-__all__ = ["CatalogueView", "ColumnFacts", "ColumnUse", "Consumption", "Context", "DatasetFacts", "Request", "Use"]
+__all__ = [
+    "TRAINING",
+    "CatalogueView",
+    "ColumnFacts",
+    "ColumnUse",
+    "Consumption",
+    "Context",
+    "DatasetFacts",
+    "Request",
+    "Spending",
+    "Training",
+    "Use",
+]
+
+TRAINING: Final = "train.horizontal"
+"""The family of operations of federations; a request with one of them says what of it is agreed upon (`Training`)."""
 
 
 class Use(StrEnum):
@@ -30,7 +46,8 @@ class Use(StrEnum):
 class ColumnUse:
     """One use of one column, and the clause of the plan it comes from (`where[0]`, `group_by[1]`, `aggregates[0]`).
 
-    `function` is the aggregate's (`sum`, `mean`); `values` are a filter's literals in the column's canonical text form.
+    `function` is the aggregate's (`sum`, `mean`); `values` are a filter's literals, or the bin edges of what is trained
+    on, in the column's canonical text form. `bounds`: the public bounds that a number is trained with.
     """
 
     dataset: str
@@ -39,11 +56,36 @@ class ColumnUse:
     clause: str
     function: str | None = None
     values: tuple[str, ...] = ()
+    bounds: tuple[str, str] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spending:
+    """What a job in private mode asks of its agreement's budget."""
+
+    epsilon: Decimal
+    delta: Decimal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Training:
+    """What a member job of a federation says besides its uses.
+
+    `agreement`, `node`: under which and where its plan says that it runs. `quorum`: of how many members a sum is, at
+    least. `min_entities`: how many entities everything is of that the model tells apart, at least. `privacy` is absent
+    in exact mode.
+    """
+
+    agreement: str
+    node: str
+    quorum: int
+    min_entities: int
+    privacy: Spending | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """A job, seen by the policies."""
+    """A job, seen by the policies; `training` is there where its operations are of a federation, and only there."""
 
     assignee: str
     purpose: str
@@ -53,6 +95,7 @@ class Request:
     place: str
     intermediary: str | None = None
     rounds: int = 0
+    training: Training | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +107,7 @@ class ColumnFacts:
     type: str
     domain: frozenset[str] | None = None
     edges: frozenset[str] | None = None
+    bounds: tuple[Decimal, Decimal] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,11 +1,23 @@
 """Single conditions of the decision, shared by the decision and by its explanation (docs/spec/agreement.md)."""
 
+from collections.abc import Collection
+from decimal import Decimal, InvalidOperation
 from typing import Final
 
 from policies.compiled import CompiledAgreement, CompiledProhibition
-from policies.request import ColumnFacts, ColumnUse, Request, Use
+from policies.request import TRAINING, ColumnFacts, ColumnUse, Request, Use
+from yingbi.events.outputs import DisclosureMode
 
-__all__ = ["applies", "declared_literals", "is_fit_for_identity", "is_prohibited", "touched"]
+__all__ = [
+    "applies",
+    "declared_literals",
+    "fits_bounds",
+    "is_about_training",
+    "is_fit_for_identity",
+    "is_private",
+    "is_prohibited",
+    "touched",
+]
 
 _BOOLEANS: Final = frozenset({"true", "false"})
 _COUNTS_OF_UNITS: Final = frozenset({"count_units"})
@@ -33,6 +45,35 @@ def declared_literals(column: ColumnFacts) -> frozenset[str]:
     if column.type == "boolean":
         return _BOOLEANS
     return (column.domain or _NONE) | (column.edges or _NONE)
+
+
+def fits_bounds(use: ColumnUse, agreed: Collection[tuple[Decimal, Decimal]], column: ColumnFacts) -> bool:
+    """Return whether what is trained on is clipped as agreed: at every agreement's bounds, or else the catalogue's.
+
+    SECURITY: a bound of the partner's own choice would cut off whoever lies beyond it, one enterprise perhaps.
+    """
+    if use.bounds is None:
+        return True
+    known = agreed or ([] if column.bounds is None else [column.bounds])
+    try:
+        asked = tuple(Decimal(bound) for bound in use.bounds)
+    except InvalidOperation:
+        return False
+    return bool(known) and all(asked == bounds for bounds in known)
+
+
+def is_about_training(request: Request) -> bool | None:
+    """Return whether a request is a member job of a federation; nothing where it contradicts itself."""
+    found = {operation.startswith(f"{TRAINING}.") for operation in request.operations}
+    is_training = request.training is not None
+    if found != {is_training} or (is_training and request.rounds < 1):
+        return None
+    return is_training
+
+
+def is_private(item: CompiledAgreement) -> bool:
+    """Return whether an agreement lets out nothing without noise."""
+    return item.agreement.disclosure.mode is DisclosureMode.PRIVATE
 
 
 def is_prohibited(prohibition: CompiledProhibition, request: Request) -> bool:

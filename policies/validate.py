@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Final
 
 from policies.bureau import BureauRules, is_credit
+from policies.compiled import covers
 from policies.model import Agreement, ColumnGrant, DatasetGrant, FilterValues, Prohibition
 from policies.problems import AgreementError, AgreementProblem, did_you_mean
 from policies.request import CatalogueView, ColumnFacts, DatasetFacts, Use
@@ -29,6 +30,7 @@ APPROVING_DUTIES: Final = frozenset(
 _OF_ASSIGNEE: Final = frozenset({Duty.PARTNER_KEY_OFFICER})
 _NUMBERS: Final = frozenset({"integer", "decimal"})
 _FOUR_EYES: Final = 2
+_NOISY: Final = frozenset({"train"})
 
 _Finding = tuple[str, str, str | None]
 
@@ -181,8 +183,8 @@ def _of_functions(column: ColumnGrant, path: str) -> Iterator[_Finding]:
 
 
 def _of_values(agreement: Agreement, column: ColumnGrant, about: ColumnFacts, path: str) -> Iterator[_Finding]:
-    if column.values and Use.FILTER not in column.uses:
-        yield f"{path}.values", "values without the use `filter` grant nothing", "add the use"
+    if column.values and {Use.FILTER, Use.TRAIN}.isdisjoint(column.uses):
+        yield f"{path}.values", "values without the use `filter` or `train` grant nothing", "add the use"
     declared = declared_literals(about)
     for at, value in enumerate(column.values if declared else ()):
         if value not in declared:
@@ -231,6 +233,10 @@ def _of_disclosure(agreement: Agreement, around: Surroundings) -> Iterator[_Find
         yield "disclosure.p_percent", f"expected at least {bureau.min_p_percent}", None
     if rules.mode is DisclosureMode.PRIVATE and agreement.privacy is None:
         yield "disclosure.mode", "private mode needs a budget", "add `privacy` with epsilon and delta"
+    for at, operation in enumerate(agreement.operations):
+        if rules.mode is DisclosureMode.PRIVATE and not covers(_NOISY, operation):
+            hint = "grant it in an agreement of its own, in exact mode"
+            yield f"operations[{at}]", f"private mode is for training: `{operation}` has no noisy form", hint
 
 
 def _of_approvals(agreement: Agreement, around: Surroundings) -> Iterator[_Finding]:

@@ -4,15 +4,17 @@ A candidate never leaves the node. Arrays have one element a cell, in the canoni
 dimension, totals last).
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sandbox.operations.measure import Measure
-from yingbi.plan.model import RegressionQuestion, TableQuestion
+from yingbi.canonical import JsonValue
+from yingbi.plan.model import RegressionQuestion, TableQuestion, TrainingQuestion
 
-__all__ = ["Candidate", "MeasureValues", "Population", "RegressionCandidate"]
+__all__ = ["Candidate", "MeasureValues", "Population", "RegressionCandidate", "TrainedCandidate"]
 
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
@@ -103,3 +105,19 @@ class RegressionCandidate:
     measures: dict[Measure, MeasureValues]
     selected: Population
     outside: Population
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class TrainedCandidate:
+    """What a federation has made of several units' sums, before the gate.
+
+    `document`: what would leave, as JSON. `smallest`: fewest entities in anything that it tells apart (a bin, a leaf, a
+    class), absent where noise hides them. `contributors`: how many units gave to every round. `advantage`: how much
+    better than a guess a loss-threshold attack tells training rows from held-out ones; absent where the recipe has no rows of its own to remember (counts) or noise hides them.
+    """
+
+    question: TrainingQuestion
+    document: Mapping[str, JsonValue]
+    smallest: int | None
+    contributors: int
+    advantage: float | None

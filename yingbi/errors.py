@@ -103,6 +103,8 @@ class ErrorCode(StrEnum):
     LITERAL_INVALID = "literal-invalid"
     OPERATION_NOT_PERMITTED = "operation-not-permitted"
     JOB_REFUSED = "job-refused"
+    ROUND_MALFORMED = "round-malformed"
+    ROUND_REFUSED = "round-refused"
     AGREEMENT_MALFORMED = "agreement-malformed"
     AGREEMENT_INVALID = "agreement-invalid"
     TERMS_NOT_FOUND = "terms-not-found"
@@ -204,6 +206,8 @@ CATALOGUE: Final[dict[ErrorCode, ErrorSpec]] = {
     ErrorCode.LITERAL_INVALID: _spec(422, "literal does not fit its column", ExitCode.DATA),
     ErrorCode.OPERATION_NOT_PERMITTED: _spec(403, "operation is never available", ExitCode.REFUSED),
     ErrorCode.JOB_REFUSED: _spec(403, "job is refused", ExitCode.REFUSED),
+    ErrorCode.ROUND_MALFORMED: _spec(422, "message of a round has a wrong form", ExitCode.DATA),
+    ErrorCode.ROUND_REFUSED: _spec(403, "round is refused", ExitCode.REFUSED),
     ErrorCode.AGREEMENT_MALFORMED: _spec(422, "agreement cannot be read", ExitCode.DATA),
     ErrorCode.AGREEMENT_INVALID: _spec(422, "agreement contradicts the catalogue or itself", ExitCode.DATA),
     ErrorCode.TERMS_NOT_FOUND: _spec(404, "text of an agreement is not here", ExitCode.NOT_FOUND),

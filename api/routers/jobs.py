@@ -12,7 +12,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from api.filing import FILED, entry_out, file_submission, read_in
 from api.following import deliver
-from api.jobs import entries_of, has_ended, is_handed_out, job_out, remaining, visible_job
+from api.jobs import entries_of, has_ended, is_handed_out, job_out, own_job, remaining, result_due, visible_job
 from api.pages import Cursor, Limit, take_page
 from api.problems import answer_problem
 from api.refusals import malformed, not_allowed, not_found, not_now
@@ -35,7 +35,7 @@ from api.visibility import may_see_job
 from api.wiring import Hub
 from policies.codec import reason_to_json
 from policies.jobs import JobState
-from policies.standing import JobStanding, Standing
+from policies.standing import Standing
 from yingbi.canonical import canonical_bytes
 from yingbi.clock import format_time
 from yingbi.errors import ErrorCode, RefusedError
@@ -246,7 +246,7 @@ async def put_result(hub: OpenHub, caller: AnyCaller, job: str, request: Request
 @jobs.put("/{job}/notice", status_code=204, response_class=Response, responses=NOT_FOUND | NOT_NOW)
 def put_notice(hub: OpenHub, caller: AnyCaller, job: str, notice: JsonObject) -> Response:
     """Take from the job's node what its partner is told: reasons of a refusal, or rules that a held result breaks."""
-    _own_job(hub, caller, job)
+    own_job(hub.standing, caller, job)
     if len(canonical_bytes(notice)) > _MAX_NOTICE:
         raise malformed(f"expected a notice of at most {_MAX_NOTICE} bytes")
     hub.results.note(job, notice)
@@ -257,7 +257,7 @@ def put_notice(hub: OpenHub, caller: AnyCaller, job: str, notice: JsonObject) ->
 @jobs.put("/{job}/progress", status_code=204, response_class=Response, responses=NOT_FOUND | NOT_NOW)
 def put_progress(hub: OpenHub, caller: AnyCaller, job: str, progress: ProgressIn) -> Response:
     """Take from the job's node how far it is."""
-    _own_job(hub, caller, job)
+    own_job(hub.standing, caller, job)
     hub.results.advance(job, progress.percent)
     hub.recorder.changes.notify()
     return Response(status_code=204)
@@ -315,19 +315,8 @@ def _file(
     return file_submission(hub, caller, posted, types=[kind], check=check)
 
 
-def _own_job(hub: Hub, caller: Caller, name: str) -> JobStanding:
-    """Return a job that is the calling node's."""
-    job = hub.standing.jobs.get(name)
-    if job is None or caller.party is None or job.node != caller.party:
-        raise not_found("job")
-    return job
-
-
 def _keep_result(hub: Hub, caller: Caller, name: str, sealed: bytes) -> None:
-    job = _own_job(hub, caller, name)
-    if job.ciphertext is None:
-        raise not_now("the log does not name this result yet", "record `output.released` first")
-    hub.results.keep(name, sealed, digest=job.ciphertext)
+    hub.results.keep(name, sealed, digest=result_due(hub.standing, caller, name))
     hub.results.forget_progress(name)
 
 

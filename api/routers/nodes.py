@@ -13,6 +13,7 @@ from api.filing import FILED, file_submission
 from api.leasing import News
 from api.refusals import not_found
 from api.routes import AnyCaller, OpenHub, SignedRoute
+from api.schemas.federations import FederationJoinIn, FederationKitOut
 from api.schemas.jobs import LeaseOut, NewsOut, PollIn
 from api.schemas.submissions import SubmissionIn
 from api.schemas.wire import NOT_FOUND, NOT_NOW, PROBLEMS, Responses
@@ -38,6 +39,8 @@ _STEPS: Final = (
     EntryType.BUDGET_RESERVED,
     EntryType.BUDGET_COMMITTED,
     EntryType.BUDGET_REFUNDED,
+    EntryType.FEDERATION_JOINED,
+    EntryType.FEDERATION_CONTRIBUTED,
 )
 _POLLED: Final[Responses] = {
     200: {"description": "A lease, or news", "model": LeaseOut | NewsOut},
@@ -73,6 +76,22 @@ def post_steps(hub: OpenHub, caller: AnyCaller, name: str, posted: SubmissionIn)
     """Record what the node did about a job that it has leased: all of it together, or nothing."""
     _own_name(caller, name)
     return file_submission(hub, caller, posted, types=_STEPS)
+
+
+@nodes.put("/{name}/federation", responses=NOT_FOUND | NOT_NOW)
+def join_federations(hub: OpenHub, caller: AnyCaller, name: str, asked: FederationJoinIn) -> FederationKitOut:
+    """Register the node's key for federations, in place of the one it had; return what it needs to take part."""
+    node = _own_name(caller, name)
+    if hub.federation_way is None:
+        raise not_found("federation")
+    kit = hub.federation_way.register(node, asked.public_key.encode())
+    return FederationKitOut(
+        address=kit.address,
+        node_id=kit.node_id,
+        app=kit.app,
+        app_keys=[dict(key) for key in kit.app_keys],
+        authority=kit.authority,
+    )
 
 
 _LOOK_AGAIN_S: Final = 5.0

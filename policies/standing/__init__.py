@@ -1,7 +1,8 @@
-"""The standing of parties, people, data, agreements and jobs, folded from the log's entries (docs/spec/standing.md)."""
+"""The standing of everybody and everything, folded from the log's entries (docs/spec/standing.md)."""
 
 from policies.standing.agreements import AgreementStanding
 from policies.standing.datasets import DatasetStanding, VersionStanding
+from policies.standing.federations import FederationStanding, Joined
 from policies.standing.jobs import Check, JobStanding
 from policies.standing.keys import Holder, Signers
 from policies.standing.participants import Participant, ParticipantState
@@ -19,8 +20,10 @@ __all__ = [
     "AgreementStanding",
     "Check",
     "DatasetStanding",
+    "FederationStanding",
     "Holder",
     "JobStanding",
+    "Joined",
     "MissingSignaturesError",
     "Participant",
     "ParticipantState",

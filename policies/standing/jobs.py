@@ -154,7 +154,7 @@ class JobRegister:
 
     def rules(self) -> Rules:
         """Return what judges the entries about jobs, their outputs and what they are charged."""
-        return {EntryType.JOB_SUBMITTED: self._submit} | dict.fromkeys(_AFTER_SUBMISSION, self._follow)
+        return {EntryType.JOB_SUBMITTED: self._submit} | dict.fromkeys(_AFTER_SUBMISSION, self.judge_step)
 
     def _submit(self, said: Said) -> Effect:
         body: JobSubmitted = said.body
@@ -172,7 +172,12 @@ class JobRegister:
         job = JobStanding(id=said.about, life=submitted(body), partner=partner, submitter=said.issuer, submitted=body)
         return lambda index: self._put(job, said.type, index)
 
-    def _follow(self, said: Said) -> Effect:
+    def judge_step(self, said: Said) -> Effect:
+        """Judge an entry about a job that was submitted.
+
+        Raises:
+            StatementRefusedError: it has no effect.
+        """
         found = self._all.get(getattr(said.body, "job", said.about))
         if found is None:
             raise StatementRefusedError(Rule.STATE, "expected a job that was submitted")
@@ -204,7 +209,7 @@ class JobRegister:
             case JobLeased() | OutputDelivered():
                 is_right = is_bureau
             case JobCancelled():
-                is_right = is_bureau or self._may_cancel(job, said)
+                is_right = is_bureau or self.may_cancel(job, said)
             case OutputChecked():
                 is_right = is_node or bool(self._checkers(job, said))
             case _:
@@ -212,13 +217,14 @@ class JobRegister:
         if not is_right:
             raise StatementRefusedError(Rule.SIGNER, "nobody signed who may say this of the job")
 
-    def _may_cancel(self, job: JobStanding, said: Said) -> bool:
+    def may_cancel(self, job: JobStanding, said: Said) -> bool:
+        """Tell whether somebody signed, the bureau's key apart, who may call a job off."""
         is_own = not {job.partner, job.submitter}.isdisjoint(said.signers.owners)
         officers = self._people.with_duty(said.signers, Duty.UNIT_CDO, at=said.at)
-        is_owners = any(self._people.employer(one) in self._owners(job) for one in officers)
+        is_owners = any(self._people.employer(one) in self.owners(job) for one in officers)
         return is_own or is_owners or bool(self._people.with_duty(said.signers, Duty.BUREAU_APPROVER, at=said.at))
 
-    def _owners(self, job: JobStanding) -> set[str]:
+    def owners(self, job: JobStanding) -> set[str]:
         """Return the units whose data a job asks for."""
         found = (self._datasets.get(item.dataset) for item in job.submitted.datasets)
         return {dataset.owner for dataset in found if dataset is not None}
@@ -226,7 +232,7 @@ class JobRegister:
     def _checkers(self, job: JobStanding, said: Said) -> list[str]:
         able = self._people.with_duty(said.signers, *_CHECKERS, at=said.at)
         # SECURITY: a checker is of the bureau or of a unit whose data it is; never of whoever asked.
-        return [one for one in able if self._people.employer(one) in {self._bureau, *self._owners(job)}]
+        return [one for one in able if self._people.employer(one) in {self._bureau, *self.owners(job)}]
 
     def _judge(self, job: JobStanding, said: Said) -> JobStanding:
         match said.body:
@@ -255,7 +261,7 @@ class JobRegister:
         return job
 
     def _approve(self, job: JobStanding, body: JobApproved, said: Said) -> JobStanding:
-        self._check_reliance(job, body.terms, at=said.at)
+        self.check_reliance(job, body.terms, at=said.at)
         found = self._agreements.get(job.submitted.agreement)
         if body.route is ApprovalRoute.REVIEWED:
             people = [one for one in said.signers.people if self._may_review(job, one, at=said.at)]
@@ -270,7 +276,7 @@ class JobRegister:
 
     def _may_review(self, job: JobStanding, person: str, *, at: str) -> bool:
         # SECURITY: a reviewer is of the bureau or of a unit whose data it is; never of whoever asked.
-        wanted = {self._bureau: _OF_BUREAU} | dict.fromkeys(self._owners(job), (Duty.UNIT_CDO,))
+        wanted = {self._bureau: _OF_BUREAU} | dict.fromkeys(self.owners(job), (Duty.UNIT_CDO,))
         return not self._people.duties(person, at=at).isdisjoint(wanted.get(self._people.employer(person) or "", ()))
 
     def _check_lease(self, job: JobStanding, body: JobLeased, *, at: str) -> None:
@@ -278,14 +284,14 @@ class JobRegister:
             raise StatementRefusedError(Rule.LEASE, "expected the node that holds the job's data")
         if body.expires_at <= at:
             raise StatementRefusedError(Rule.TIME, "the lease is over before it begins")
-        self._check_reliance(job, job.terms, at=at)
+        self.check_reliance(job, job.terms, at=at)
 
     def _check_start(self, job: JobStanding, body: JobStarted, *, at: str) -> None:
         if body.terms != job.terms or body.datasets != job.submitted.datasets:
             raise StatementRefusedError(Rule.VERSION, "the job starts with other terms or versions than were asked")
         if job.life.leased_until is not None and at > job.life.leased_until:
             raise StatementRefusedError(Rule.LEASE, "the node's lease is over")
-        self._check_reliance(job, body.terms, at=at)
+        self.check_reliance(job, body.terms, at=at)
 
     def _check_release(self, job: JobStanding, *, at: str) -> None:
         self._check_not_stopped(job, at=at)
@@ -308,9 +314,9 @@ class JobRegister:
         """Refuse the release of something that was stopped since it began; what may finish finishes."""
         asked = job.submitted
         names = [item.dataset for item in asked.datasets]
-        if self._freezes.holds(job.partner, job.submitter, job.node, asked.agreement, *names, *self._owners(job)):
+        if self._freezes.holds(job.partner, job.submitter, job.node, asked.agreement, *names, *self.owners(job)):
             raise StatementRefusedError(Rule.FROZEN, "nothing is released of what is frozen")
-        if not all(self._participants.is_admitted(party, at=at) for party in (job.partner, *self._owners(job))):
+        if not all(self._participants.is_admitted(party, at=at) for party in (job.partner, *self.owners(job))):
             raise StatementRefusedError(Rule.PARTICIPANT, "expected a partner and a unit that are admitted")
         found = self._agreements.get(asked.agreement)
         if found is None or found.running_jobs is RunningJobs.STOP:
@@ -319,14 +325,18 @@ class JobRegister:
         if any(one is None or (one.is_withdrawn and one.running_jobs is RunningJobs.STOP) for one in listed):
             raise StatementRefusedError(Rule.VERSION, "the data were withdrawn together with their running jobs")
 
-    def _check_reliance(self, job: JobStanding, terms: str | None, *, at: str) -> None:
-        """Refuse a step that relies on an agreement, a partner or data that do not hold now."""
+    def check_reliance(self, job: JobStanding, terms: str | None, *, at: str) -> None:
+        """Refuse a step that relies on an agreement, a partner or data that do not hold now.
+
+        Raises:
+            StatementRefusedError: one of them does not; `rule` says which.
+        """
         asked = job.submitted
         found = self._agreements.get(asked.agreement)
         if found is None or not found.is_active(at) or found.terms != terms or found.agreement.assignee != job.partner:
             raise StatementRefusedError(Rule.AGREEMENT, "expected an active agreement of the partner, in these terms")
         names = [item.dataset for item in asked.datasets]
-        node, owners = self.node_of(asked.datasets), self._owners(job)
+        node, owners = self.node_of(asked.datasets), self.owners(job)
         if self._freezes.holds(job.partner, job.submitter, asked.agreement, node, *owners, *names):
             raise StatementRefusedError(Rule.FROZEN, "something that the job relies on is frozen")
         if not all(self._participants.is_admitted(party, at=at) for party in (job.partner, *owners)):

@@ -2,8 +2,8 @@
 
 Hub, node and auditor fold the same entries with the same rules. An entry that does not fit has no effect for any of
 them, whatever a hub says: that, and not the hub's word, is what a node relies on. Cost of an entry: its signatures
-(about 0.1 ms each) and O(1) look-ups; memory grows with keys, people, agreements and jobs, and with the statements of
-`REPLAY_WINDOW`.
+(about 0.1 ms each) and O(1) look-ups, of a federation one for each member; memory grows with keys, people, agreements,
+jobs and entries of federations, and with the statements of `REPLAY_WINDOW`.
 """
 
 import hashlib
@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from policies.standing.agreements import AgreementRegister, FindTerms
 from policies.standing.datasets import DatasetRegister
+from policies.standing.federations import FederationRegister
 from policies.standing.freezes import FreezeRegister
 from policies.standing.jobs import JobRegister
 from policies.standing.keys import KeyRegister, Signers
@@ -52,6 +53,8 @@ _ENDINGS: Final = frozenset(
         EntryType.OUTPUT_DESTROYED,
         EntryType.BUDGET_COMMITTED,
         EntryType.BUDGET_REFUNDED,
+        EntryType.FEDERATION_INTERRUPTED,
+        EntryType.FEDERATION_ABORTED,
         EntryType.PARTICIPANT_OFFBOARDED,
         EntryType.KEY_REVOKED,
     }
@@ -92,6 +95,7 @@ class Standing:
             agreements=self.agreements,
             freezes=self.freezes,
         )
+        self.federations = FederationRegister(bureau=bureau, agreements=self.agreements, jobs=self.jobs)
         self._recent: deque[tuple[str, bytes]] = deque()
         self._seen: set[bytes] = set()
         self._rules = self._collect_rules()
@@ -118,6 +122,7 @@ class Standing:
             agreements=copy.agreements,
             freezes=copy.freezes,
         )
+        copy.federations = self.federations.fork(agreements=copy.agreements, jobs=copy.jobs)
         copy._recent, copy._seen = deque(self._recent), set(self._seen)
         copy._rules = copy._collect_rules()
         return copy
@@ -224,7 +229,9 @@ class Standing:
 
     def _collect_rules(self) -> dict[EntryType, Judgement]:
         registers = (self.people, self.participants, self.datasets, self.agreements, self.freezes, self.jobs)
-        return {kind: rule for register in registers for kind, rule in register.rules().items()}
+        rules = {kind: rule for register in registers for kind, rule in register.rules().items()}
+        # A release is judged as a job's, and then as that of what was trained together: the later rule has both.
+        return rules | dict(self.federations.rules())
 
     def _remember(self, statement: Statement, at: str) -> None:
         digest = _digest(statement)

@@ -43,4 +43,5 @@ def _column_facts(item: DataItem) -> ColumnFacts:
         type=item.type.value,
         domain=None if item.domain is None else frozenset(item.domain),
         edges=None if item.edges is None else frozenset(item.edges),
+        bounds=item.bounds,
     )

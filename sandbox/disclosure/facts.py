@@ -8,7 +8,7 @@ from decimal import Decimal
 
 from sandbox.catalog.model import Catalogue, DataItem, Dataset, ItemType, Visibility
 from yingbi.errors import ErrorCode, InvalidRequestError
-from yingbi.plan.model import Column, Condition, Question, TableQuestion
+from yingbi.plan.model import AnsweredQuestion, Column, Condition, TableQuestion
 
 __all__ = ["ColumnFact", "TableFacts", "facts_of"]
 
@@ -54,7 +54,7 @@ class TableFacts:
         return any(self.is_confidential(condition.column) for condition in conditions)
 
 
-def facts_of(question: Question, catalogue: Catalogue) -> TableFacts:
+def facts_of(question: AnsweredQuestion, catalogue: Catalogue) -> TableFacts:
     """Return the facts about a question whose versions are pinned.
 
     Raises:
@@ -104,7 +104,7 @@ def _bounds(item: DataItem) -> tuple[int | None, int | None]:
     return int(item.bounds[0] * scale), int(item.bounds[1] * scale)
 
 
-def _columns(question: Question) -> set[Column]:
+def _columns(question: AnsweredQuestion) -> set[Column]:
     found = {condition.column for condition in question.where}
     if not isinstance(question, TableQuestion):
         return found | {question.target, *question.features}

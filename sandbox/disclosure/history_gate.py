@@ -18,7 +18,7 @@ from sandbox.catalog.model import Catalogue
 from sandbox.disclosure.verdict import Finding
 from sandbox.operations.measure import Measure
 from yingbi.canonical import JsonValue
-from yingbi.plan.model import Question
+from yingbi.plan.model import AnsweredQuestion
 
 __all__ = ["HistoryGate", "HistoryVerdict", "NoHistoryControlBuild", "Proposal", "ProposedMeasure"]
 
@@ -50,7 +50,7 @@ class Proposal:
     `rules` give the threshold and p %; `catalogue` says what is public, with declared domains, bounds and edges.
     """
 
-    question: Question
+    question: AnsweredQuestion
     keys: tuple[tuple[str | None, ...], ...]
     is_total: Bools
     measures: Mapping[Measure, ProposedMeasure]

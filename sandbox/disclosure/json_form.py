@@ -1,11 +1,11 @@
 """Released tables, models and notices of what is held, in canonical JSON: decimals as texts, no floats."""
 
-from sandbox.disclosure.released import Held, ReleasedModel, ReleasedRow, ReleasedTable
+from sandbox.disclosure.released import Held, ReleasedModel, ReleasedRow, ReleasedTable, ReleasedTraining
 from sandbox.disclosure.verdict import RISKS_OF_VALUES, Finding, RuleId
 from yingbi.canonical import JsonValue
 from yingbi.events.outputs import CheckVerdict, Risk
 
-__all__ = ["held_json", "model_json", "table_json"]
+__all__ = ["held_json", "model_json", "table_json", "training_json"]
 
 
 def table_json(table: ReleasedTable) -> dict[str, JsonValue]:
@@ -40,6 +40,17 @@ def model_json(model: ReleasedModel) -> dict[str, JsonValue]:
         ],
         "observations": model.observations,
         "r_squared": model.r_squared,
+    }
+
+
+def training_json(training: ReleasedTraining) -> dict[str, JsonValue]:
+    """Return what was trained without its digest."""
+    return {
+        "v": 1,
+        "kind": "training",
+        "question": training.question,
+        "rules": training.rules,
+        "document": dict(training.document),
     }
 
 

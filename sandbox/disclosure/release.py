@@ -14,7 +14,7 @@ from typing import Final
 import numpy as np
 
 from policies.disclosure import DisclosureRules
-from sandbox.candidate import Candidate, MeasureValues, RegressionCandidate
+from sandbox.candidate import Candidate, MeasureValues, RegressionCandidate, TrainedCandidate
 from sandbox.catalog.model import Catalogue
 from sandbox.disclosure.approval import Approval
 from sandbox.disclosure.evidence import finding_json, model_evidence, table_evidence
@@ -22,7 +22,7 @@ from sandbox.disclosure.facts import TableFacts, facts_of
 from sandbox.disclosure.form import check_form
 from sandbox.disclosure.grid import complete_grid
 from sandbox.disclosure.history_gate import HistoryGate, HistoryVerdict, Proposal
-from sandbox.disclosure.json_form import model_json, table_json
+from sandbox.disclosure.json_form import model_json, table_json, training_json
 from sandbox.disclosure.layout import is_layout_public, sort_key
 from sandbox.disclosure.presentation import columns_of, name_bins, present
 from sandbox.disclosure.regression import propose_levels
@@ -33,11 +33,13 @@ from sandbox.disclosure.released import (
     ReleasedRow,
     ReleasedTable,
     ReleasedTerm,
+    ReleasedTraining,
 )
 from sandbox.disclosure.rounding import round_measure, round_to_base
 from sandbox.disclosure.rules import judge_model, judge_table
 from sandbox.disclosure.rules_digest import rules_digest
 from sandbox.disclosure.secondary import propose_model, propose_table
+from sandbox.disclosure.trained import judge_trained, trained_evidence
 from sandbox.disclosure.verdict import RISKS_OF_VALUES, Bools, Finding, Judgement, Masks, RuleId, merge_masks
 from sandbox.operations.measure import Measure
 from sandbox.operations.registry import estimate_text, finish, measures_of
@@ -72,12 +74,12 @@ class ReleaseContext:
 
 
 def release(
-    candidate: Candidate | RegressionCandidate,
+    candidate: Candidate | RegressionCandidate | TrainedCandidate,
     rules: DisclosureRules,
     history: HistoryGate,
     *,
     context: ReleaseContext,
-) -> ReleasedTable | ReleasedModel | Held:
+) -> ReleasedTable | ReleasedModel | ReleasedTraining | Held:
     """Return what may come out of `candidate` under `rules` and `history`, recorded before it is returned.
 
     Raises:
@@ -85,6 +87,8 @@ def release(
         UnavailableError: the engine broke its contract, or other answers were checked all the time.
         InvalidRequestError: the presentation does not fit the question.
     """
+    if isinstance(candidate, TrainedCandidate):
+        return _release_training(candidate, rules, context)
     if rules.mode is not DisclosureMode.EXACT:
         raise RefusedError(ErrorCode.JOB_REFUSED, "expected an agreement that allows exact mode")
     if isinstance(candidate, RegressionCandidate):
@@ -198,7 +202,7 @@ def _is_fatal(findings: tuple[Finding, ...], history: tuple[Finding, ...]) -> bo
 
 
 def _hold(
-    candidate: Candidate | RegressionCandidate,
+    candidate: Candidate | RegressionCandidate | TrainedCandidate,
     rules: DisclosureRules,
     findings: tuple[Finding, ...],
     remedies: tuple[Remedy, ...],
@@ -409,3 +413,30 @@ def _model(candidate: RegressionCandidate, rules: DisclosureRules, findings: tup
         door=RELEASE_DOOR,
     )
     return replace(model, digest=digest_json(model_json(model)), door=RELEASE_DOOR)
+
+
+# --- what federations train -------------------------------------------------------------------------------------------
+
+
+def _release_training(
+    candidate: TrainedCandidate, rules: DisclosureRules, context: ReleaseContext
+) -> ReleasedTraining | Held:
+    """Judge what was trained by itself.
+
+    History is about what one node tells of its own data; a federation's sums are over three units at least, and which
+    sums may be told beside each other is the log's rule of sets (docs/spec/federation.md).
+    """
+    evidence = _Evidence(lambda: trained_evidence(candidate))
+    findings = (*judge_trained(candidate, rules), *_agreed_check(context))
+    is_final = any(one.verdict is CheckVerdict.FAIL for one in findings)
+    if is_final or _is_held(findings, context.approval, evidence, history=()):
+        return _hold(candidate, rules, findings, (), evidence, is_final=is_final)
+    training = ReleasedTraining(
+        question=question_digest(candidate.question),
+        rules=rules_digest(rules),
+        document=candidate.document,
+        findings=findings,
+        digest="",
+        door=RELEASE_DOOR,
+    )
+    return replace(training, digest=digest_json(training_json(training)), door=RELEASE_DOOR)

@@ -1,4 +1,4 @@
-"""What the release door returns: a released table or model, or a candidate that is held.
+"""What the release door returns: a released table, regression or trained model, or a candidate that is held.
 
 SECURITY: released values have one constructor, `sandbox.disclosure.release`; everything else reads them.
 """
@@ -21,6 +21,7 @@ __all__ = [
     "ReleasedRow",
     "ReleasedTable",
     "ReleasedTerm",
+    "ReleasedTraining",
 ]
 
 RELEASE_DOOR: Final = object()
@@ -97,6 +98,21 @@ class ReleasedModel:
     terms: tuple[ReleasedTerm, ...]
     observations: str
     r_squared: str | None
+    findings: tuple[Finding, ...]
+    digest: str
+    door: InitVar[object]
+
+    def __post_init__(self, door: object) -> None:
+        _check_door(door)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReleasedTraining:
+    """What a federation has trained, released by this member: a model, its metrics, and how it came about."""
+
+    question: str
+    rules: str
+    document: Mapping[str, JsonValue]
     findings: tuple[Finding, ...]
     digest: str
     door: InitVar[object]

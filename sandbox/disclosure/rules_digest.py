@@ -16,6 +16,7 @@ def rules_json(rules: DisclosureRules) -> dict[str, JsonValue]:
         "zeros": rules.zeros.value,
         "rounding": rules.rounding,
         "min_degrees_of_freedom": rules.min_degrees_of_freedom,
+        "min_contributors": rules.min_contributors,
         "mode": rules.mode.value,
     }
 

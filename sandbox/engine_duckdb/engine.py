@@ -1,8 +1,10 @@
 """The engine as the node sees it: admitted questions in, candidates out; DuckDB itself runs in a cage."""
 
+import hmac
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
+from fractions import Fraction
 from typing import Any, Final, cast
 
 import numpy as np
@@ -14,20 +16,35 @@ from sandbox.catalog.literals import decimal_text
 from sandbox.catalog.model import Catalogue, DataItem, ItemType
 from sandbox.disclosure.atoms import AtomTable, Contributions, Facet, Largest, Sameness
 from sandbox.engine_duckdb.job import Job, Settings, pack_job
-from sandbox.engine_duckdb.resolve import Contribution, Resolver, resolve_atoms, resolve_regression, resolve_table
+from sandbox.engine_duckdb.resolve import (
+    Contribution,
+    Resolver,
+    resolve_atoms,
+    resolve_regression,
+    resolve_table,
+    resolve_view,
+)
 from sandbox.engine_duckdb.snapshots import Snapshots
 from sandbox.engine_duckdb.wide import unpack_texts, unpack_wide
 from sandbox.isolation.cage import Cage, CageSpec, Cancel
 from sandbox.isolation.frames import Frame, FrameKind
 from sandbox.isolation.limits import Limits
 from sandbox.operations.measure import Measure
-from sandbox.query.admit import Admitted
-from yingbi.errors import ErrorCode, UnavailableError
-from yingbi.plan.model import Column, Dimension, Question, RegressionQuestion, TableQuestion
+from sandbox.query.admit import Admitted, AdmittedTraining
+from sandbox.training_view import TrainingView
+from yingbi.errors import ErrorCode, InvalidRequestError, RefusedError, UnavailableError
+from yingbi.plan.model import AnsweredQuestion, Column, Dimension, RegressionQuestion, TableQuestion
 
-__all__ = ["ENTRY", "DuckdbEngine", "Limits"]
+__all__ = ["ENTRY", "HOLD_OUT", "MIN_SECRET", "DuckdbEngine", "Limits"]
 
 ENTRY: Final = "sandbox.engine_duckdb.worker:serve"
+HOLD_OUT: Final = Fraction(1, 5)
+"""The share of the units that a federation keeps for its evaluation."""
+
+MIN_SECRET: Final = 32
+"""Bytes of the node's secret that splits training rows from held-out ones, at least."""
+
+_CELL_BYTES: Final = 8
 _NUMBERS: Final = frozenset({ItemType.INTEGER, ItemType.DECIMAL})
 
 OnProgress = Callable[[int], None]
@@ -66,6 +83,45 @@ class DuckdbEngine:
             TamperDetectedError: a snapshot is not what was published.
         """
         return self._run(admitted.question, admitted.measures, admitted.rules, limits, on_progress, cancel)
+
+    def view(
+        self,
+        admitted: AdmittedTraining,
+        *,
+        secret: bytes,
+        hold_out: Fraction = HOLD_OUT,
+        limits: Limits | None = None,
+        on_progress: OnProgress | None = None,
+        cancel: Cancel | None = None,
+    ) -> TrainingView:
+        """Read the view of an admitted training: its columns and nothing else, one row a privacy unit, in no order.
+
+        `secret` is the node's and lasts: it decides which units are held out, the same in every federation.
+
+        Raises:
+            InvalidRequestError: the secret is too short, or the version has several rows of a unit.
+            RefusedError: the view would be larger than the limits, or has too few units to train on.
+            ConflictError, UnavailableError, TamperDetectedError: as for `run`.
+        """
+        if len(secret) < MIN_SECRET or not 0 <= hold_out < 1:
+            raise InvalidRequestError(ErrorCode.CONFIG_INVALID, f"expected a secret of {MIN_SECRET} bytes, and a share")
+        question = admitted.question
+        resolver = Resolver.of_source(question.source, self.catalogue())
+        limits = self.limits if limits is None else limits
+        # Target and mark are two columns more.
+        cells = admitted.base.version.rows * (len(question.features) + 2)
+        if cells * _CELL_BYTES > limits.result_bytes:
+            raise RefusedError(ErrorCode.RESOURCE_LIMIT, "the view is larger than its limit")
+        key = hmac.digest(secret, f"yingbi/held-out/1 {question.source.dataset}".encode(), "sha256")
+        job = resolve_view(question, resolver, key=key, hold_out=hold_out)
+        arrays = self._compute(job, resolver, limits, on_progress, cancel).arrays
+        if len(arrays["y"]) < admitted.min_units:
+            raise RefusedError(ErrorCode.JOB_REFUSED, "the data set has too few units to train on")
+        return TrainingView(
+            columns={feature.name: arrays[f"x{place}"] for place, feature in enumerate(question.features)},
+            target=arrays["y"],
+            is_held_out=arrays["h"],
+        )
 
     def atoms(
         self,
@@ -158,7 +214,7 @@ class DuckdbEngine:
 
     def _run(
         self,
-        question: Question,
+        question: AnsweredQuestion,
         measures: Sequence[Measure],
         rules: DisclosureRules,
         limits: Limits | None,

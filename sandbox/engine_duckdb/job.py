@@ -30,9 +30,11 @@ __all__ = [
     "JobMeasure",
     "JobRules",
     "JobTable",
+    "JobViewColumn",
     "RegressionJob",
     "Settings",
     "TableJob",
+    "ViewJob",
     "pack_job",
     "unpack_job",
 ]
@@ -186,8 +188,36 @@ class AtomsJob:
     is_near: bool = False
 
 
-Job = TableJob | RegressionJob | AtomsJob
-_KINDS: typing.Final[dict[str, type[Job]]] = {"table": TableJob, "regression": RegressionJob, "atoms": AtomsJob}
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobViewColumn:
+    """A column of a view: a number with digits after the point, or the places of its values in `codes`."""
+
+    column: JobColumn
+    scale: int = 0
+    codes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ViewJob:
+    """A view to read for a federation: rows that meet `event` are the positive ones.
+
+    `key`: of the hash over the unit's number, in hexadecimal. `held_out`: rows whose hash is below this are held out.
+    """
+
+    tables: tuple[JobTable, ...]
+    columns: tuple[JobViewColumn, ...]
+    event: JobCondition
+    key: str
+    held_out: str
+
+
+Job = TableJob | RegressionJob | AtomsJob | ViewJob
+_KINDS: typing.Final[dict[str, type[Job]]] = {
+    "table": TableJob,
+    "regression": RegressionJob,
+    "atoms": AtomsJob,
+    "view": ViewJob,
+}
 
 
 def pack_job(job: Job, settings: Settings) -> JsonValue:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal, InvalidOperation
+from fractions import Fraction
 from functools import lru_cache
 from typing import Final
 
@@ -24,14 +25,28 @@ from sandbox.engine_duckdb.job import (
     JobMeasure,
     JobRules,
     JobTable,
+    JobViewColumn,
     RegressionJob,
     TableJob,
+    ViewJob,
 )
 from sandbox.engine_duckdb.manifest import schema_json
 from sandbox.operations.measure import Measure
 from yingbi.canonical import digest_json
 from yingbi.errors import ErrorCode, InvalidRequestError, NotFoundError
-from yingbi.plan.model import Column, Condition, JoinKind, RegressionQuestion, Scalar, Source, TableQuestion
+from yingbi.plan.model import (
+    CodedFeature,
+    Column,
+    Comparison,
+    Condition,
+    JoinKind,
+    RegressionQuestion,
+    Scalar,
+    Source,
+    TableQuestion,
+    TrainingFeature,
+    TrainingQuestion,
+)
 
 __all__ = [
     "NAME_PATTERN",
@@ -41,6 +56,7 @@ __all__ = [
     "resolve_regression",
     "resolve_rules",
     "resolve_table",
+    "resolve_view",
 ]
 
 NAME_PATTERN: Final = re.compile(r"[a-z][a-z0-9_]{0,62}")
@@ -187,6 +203,39 @@ def resolve_regression(question: RegressionQuestion, resolver: Resolver) -> Regr
         scales=tuple(resolver.item(column).decimals for column in columns),
         where=tuple(resolver.condition(condition) for condition in question.where),
     )
+
+
+def resolve_view(question: TrainingQuestion, resolver: Resolver, *, key: bytes, hold_out: Fraction) -> ViewJob:
+    """Return the job that reads a view for a federation.
+
+    Raises:
+        InvalidRequestError: a name or literal is not the catalogue's, or the version has several rows of a unit.
+    """
+    dataset, version = resolver.tables[0]
+    # SECURITY: a data set can be revised after a version was published; the version's own count is looked at too.
+    if version.max_rows_per_unit > 1:
+        raise InvalidRequestError(ErrorCode.PLAN_MALFORMED, "expected a version with one row a unit")
+    target = Column(dataset=dataset.name, name=question.target)
+    event = Condition(column=target, comparison=Comparison.EQ, values=(question.positive,))
+    return ViewJob(
+        tables=_job_tables(question.source, resolver),
+        columns=tuple(_view_column(feature, dataset.name, resolver) for feature in question.features),
+        event=resolver.condition(event),
+        key=key.hex(),
+        held_out=str(int(hold_out * 2**64)),
+    )
+
+
+def _view_column(feature: TrainingFeature, dataset: str, resolver: Resolver) -> JobViewColumn:
+    column = Column(dataset=dataset, name=feature.name)
+    item, found = resolver.item(column), resolver.column(column)
+    if isinstance(feature, CodedFeature):
+        if item.type not in (ItemType.BOOLEAN, ItemType.CODE):
+            raise _unknown("code")
+        return JobViewColumn(column=found, codes=feature.codes)
+    if item.type not in _NUMBERS:
+        raise _unknown("number")
+    return JobViewColumn(column=found, scale=item.decimals)
 
 
 def resolve_atoms(

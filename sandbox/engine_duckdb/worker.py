@@ -8,10 +8,11 @@ from typing import Any, Final
 from numpy.typing import NDArray
 
 from sandbox.engine_duckdb.atoms import compute_atoms
-from sandbox.engine_duckdb.job import AtomsJob, Job, TableJob, unpack_job
+from sandbox.engine_duckdb.job import AtomsJob, Job, TableJob, ViewJob, unpack_job
 from sandbox.engine_duckdb.regressions import compute_regression
 from sandbox.engine_duckdb.session import Session, prepare_engine
 from sandbox.engine_duckdb.tables import compute_table
+from sandbox.engine_duckdb.views import compute_view
 from sandbox.isolation.frames import Frame, FrameKind
 from sandbox.isolation.worker import Control
 from yingbi.canonical import JsonValue
@@ -41,6 +42,8 @@ def _compute(session: Session, job: Job, control: Control) -> tuple[JsonValue, d
         return compute_table(session, job, control.progress)
     if isinstance(job, AtomsJob):
         return compute_atoms(session, job)
+    if isinstance(job, ViewJob):
+        return compute_view(session, job)
     return compute_regression(session, job, control.progress)
 
 

@@ -21,12 +21,13 @@ from time import monotonic
 from typing import Final
 
 from policies.decision import Reason
-from policies.jobs import JobState
+from policies.jobs import ENDED, JobState
 from sandbox.disclosure.held import HeldOutput, HeldState
 from sandbox.node.declaring import Declarer
 from sandbox.node.following import Follower
 from sandbox.node.gate import Failed, Gate, Refused
 from sandbox.node.hub_client import HubClient, Lease, parse_lease
+from sandbox.node.joint import JointState, JointWork
 from sandbox.node.journal import JobRow, JobStep, Journal
 from sandbox.node.questions import QuestionState
 from sandbox.node.recording import Recorder, UnfittingError
@@ -54,7 +55,7 @@ from yingbi.errors import (
     TamperDetectedError,
 )
 from yingbi.events import EntryType
-from yingbi.events.jobs import FailureReason, Interruption, RefusalReason
+from yingbi.events.jobs import FailureReason, Interruption, JobGate, RefusalReason
 from yingbi.events.outputs import CheckVerdict, OutputChecked
 
 __all__ = ["Agent"]
@@ -96,6 +97,7 @@ class Agent:
         maker: makes and signs statements.
         software: the digest of what runs here.
         declarer: tells the log of versions that are published here.
+        joint: takes part in federations; without it, member jobs are refused.
     """
 
     def __init__(
@@ -113,6 +115,7 @@ class Agent:
         maker: StatementMaker,
         software: str,
         declarer: Declarer | None = None,
+        joint: JointWork | None = None,
     ) -> None:
         self._node = node
         self._hub = hub
@@ -128,6 +131,7 @@ class Agent:
         self._maker = maker
         self._software = software
         self._declarer = declarer
+        self._joint = joint
         self._declared_at = -_DECLARE_EVERY_S
         self._steps: Final[Mapping[JobStep, Callable[[JobRow], bool]]] = {
             JobStep.TAKEN: self._verify,
@@ -181,7 +185,8 @@ class Agent:
         is_held = self._verifier.is_all_held()
         if not is_held:
             # A job that is stuck keeps no other from its turn, and is looked at again soon.
-            lease = self._poll(wait_s if failed is None else min(wait_s, _BREAK_S))
+            is_waiting = failed is not None or self._is_joint()
+            lease = self._poll(min(wait_s, _BREAK_S) if is_waiting else wait_s)
         is_new = not is_held and (lease is None or self._take(lease))
         if lease is not None and is_new:
             self.advance(lease.job)
@@ -226,6 +231,12 @@ class Agent:
         self._follower.follow()
         return polled.lease
 
+    def _is_joint(self) -> bool:
+        """Tell whether a member job waits for its federation, whose end nobody tells this thread."""
+        if self._joint is None:
+            return False
+        return any(row.step is JobStep.STARTED for row in self._journal.jobs(is_open=True))
+
     def _take(self, lease: Lease) -> bool:
         """Keep a lease; tell whether it is new.
 
@@ -266,7 +277,24 @@ class Agent:
             notice = explanation_json(error.reasons)
             self._journal.prepare(row, JobStep.REFUSING, [made], notice=notice, cause=error.reasons[0].code.value)
         else:
+            reason = self._cannot_join(found)
+            if reason is not None:
+                return self._refuse_to_join(row, found, reason)
             self._journal.prepare(row, JobStep.STARTING, self._start(found))
+        return True
+
+    def _cannot_join(self, found: VerifiedJob) -> Reason | None:
+        if not found.is_joint:
+            return None
+        if self._joint is None:
+            message = "this node takes no part in federations"
+            return Reason(code=RefusalReason.OPERATION_NOT_GRANTED, rule=None, message=message)
+        return self._joint.refuse(found)
+
+    def _refuse_to_join(self, row: JobRow, found: VerifiedJob, reason: Reason) -> bool:
+        made = self._maker.refused(row.job, [reason], gate=JobGate.START, terms=found.terms)
+        notice = explanation_json([reason])
+        self._journal.prepare(row, JobStep.REFUSING, [made], notice=notice, cause=reason.code.value)
         return True
 
     def _start(self, found: VerifiedJob) -> list[Made]:
@@ -279,14 +307,15 @@ class Agent:
             software=self._software,
             head=self._follower.head,
         )
+        joined = [self._joint.join(found)] if self._joint is not None and found.is_joint else []
         if found.charge is not None:
-            return [started]
+            return [started, *joined]
         used = self._gate.book.consumption([found.agreement.id])[found.agreement.id].jobs
-        return [started, self._maker.reserved(found.job, self._charge(found, used + 1))]
+        return [started, self._maker.reserved(found.job, self._charge(found, used + 1)), *joined]
 
     def _charged(self, found: VerifiedJob) -> Charge:
         """Charge a job whose reservation is in the log, once however often; return what is left."""
-        return self._charge(found, self._gate.book.charge(found.job, found.agreement.id))
+        return self._charge(found, self._gate.book.charge(found.job, found.agreement.id, rounds=found.rounds))
 
     def _charge(self, found: VerifiedJob, used: int) -> Charge:
         return Charge(budget=found.agreement.id, remaining=max(found.agreement.limits.jobs - used, 0))
@@ -326,10 +355,22 @@ class Agent:
             stop = Interruption.NODE_STOPPED
         if stop is not None:
             return self._interrupt(row, found, stop)
+        if found.is_joint and self._joint is not None:
+            state = self._joint.look(found)
+            if state is not JointState.FINISHED:
+                return self._follow_federation(row, found, state)
         # What killed its node several times is given up; the first run needs no count.
         if question is not None and self._journal.count_run(row) >= _MAX_RERUNS:
             return self._fail(row, found, FailureReason.OUT_OF_RESOURCES, is_retryable=False)
         return self._answer(row, found)
+
+    def _follow_federation(self, row: JobRow, found: VerifiedJob, state: JointState) -> bool:
+        """Do with a member job what its federation does: wait, stop for now, or end."""
+        if state is JointState.INTERRUPTED:
+            return self._interrupt(row, found, Interruption.FEDERATION_INTERRUPTED)
+        if state is JointState.ABORTED:
+            return self._fail(row, found, FailureReason.QUORUM_LOST, is_retryable=False)
+        return False
 
     def _answer(self, row: JobRow, found: VerifiedJob) -> bool:
         with Watcher(found, self._verifier, self._follower, self._hub) as watcher:
@@ -396,6 +437,8 @@ class Agent:
         notice: JsonValue = None,
     ) -> bool:
         charge = self._charged(found)
+        if not is_retryable:
+            self._forget(found, with_state=True)
         made = [self._maker.failed(row.job, attempt=row.attempt, reason=reason, is_retryable=is_retryable)]
         if not is_retryable:
             made.append(self._maker.committed(row.job, charge))
@@ -404,6 +447,7 @@ class Agent:
 
     def _interrupt(self, row: JobRow, found: VerifiedJob, reason: Interruption) -> bool:
         self._charged(found)
+        self._forget(found, with_state=False)
         made = self._maker.interrupted(row.job, attempt=row.attempt, reason=reason)
         self._journal.prepare(row, JobStep.INTERRUPTING, [made], cause=reason.value)
         return True
@@ -437,6 +481,7 @@ class Agent:
         if self._verifier.find_stop(found) is not None:
             return False
         self._hub.put_result(row.job, row.sealed)
+        self._forget(found, with_state=True)
         self._journal.move(row, JobStep.DONE)
         return True
 
@@ -544,10 +589,16 @@ class Agent:
         self._journal.recorded(row, step, entries)
         return True
 
+    def _forget(self, found: VerifiedJob, *, with_state: bool) -> None:
+        if self._joint is not None and found.is_joint:
+            self._joint.forget(found.job, with_state=with_state)
+
     def _lose(self, row: JobRow) -> None:
         """Let go of a job that the log has elsewhere now; what is set aside for it there is charged here too."""
         if self._verifier.is_charged(row.job):
             self._gate.book.charge(row.job, row.agreement)
+        if self._joint is not None:
+            self._joint.forget(row.job, with_state=self._verifier.state(row.job) in ENDED)
         self._journal.move(row, JobStep.LOST, cause=str(self._verifier.state(row.job)))
 
     def _put_notice(self, row: JobRow) -> None:

@@ -13,8 +13,8 @@ import fcntl
 import json
 import os
 import tomllib
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, fields
 from datetime import timedelta
 from pathlib import Path
@@ -30,6 +30,7 @@ from sandbox.node.follower_store import FollowerStore
 from sandbox.node.following import FindTerms, Follower
 from sandbox.node.home import NodeHome
 from sandbox.node.hub_client import HubClient, open_hub_http
+from sandbox.node.joint import AnswersAlone, JointSlot, JointWork
 from sandbox.node.journal import Journal
 from sandbox.node.recording import Recorder
 from sandbox.node.reports import Reports
@@ -41,6 +42,7 @@ from sandbox.node.verifying import JobVerifier
 from sandbox.node.versions import Versions
 from sandbox.node.veto import Vetoes
 from sandbox.node.wiring import open_gate
+from sandbox.query.recipes import RecipeCheck, refuse_recipes
 from yingbi.errors import ConflictError, ErrorCode, InvalidRequestError, NotFoundError
 from yingbi.ids import parse_party
 from yingbi.keys import SigningKey, load_signing_key
@@ -49,6 +51,7 @@ __all__ = [
     "AGENT_NAME",
     "TRUST_NAME",
     "AgentConfig",
+    "NodeParts",
     "OpenAgent",
     "load_agent",
     "load_trust",
@@ -78,6 +81,21 @@ class AgentConfig:
     ca: str = ""
     proxy: str = ""
     max_age_s: int = _DEFAULT_AGE_S
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeParts:
+    """The parts of an open node that whoever takes part in federations for it needs."""
+
+    home: NodeHome
+    hub: HubClient
+    follower: Follower
+    verifier: JobVerifier
+    recorder: Recorder
+    journal: Journal
+    maker: StatementMaker
+    engine: AnswersAlone
+    cage: Cage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,6 +175,8 @@ def open_agent(
     http: httpx.Client | None = None,
     cage: Cage | None = None,
     workers_ahead: int = _WORKERS_AHEAD,
+    make_joint: Callable[["NodeParts"], AbstractContextManager[JointWork]] | None = None,
+    check_recipe: RecipeCheck = refuse_recipes,
 ) -> Iterator[OpenAgent]:
     """Open the agent of a node: one at a time.
 
@@ -167,6 +187,8 @@ def open_agent(
         http: the HTTP client to use, else one of the configuration.
         cage: the cage to compute in, else the node's own.
         workers_ahead: workers that are started before they are needed.
+        make_joint: makes whoever takes part in federations for the node, of its parts.
+        check_recipe: knows the recipes of these.
 
     Raises:
         ConflictError: another agent runs.
@@ -179,7 +201,11 @@ def open_agent(
         stack.enter_context(_alone(home.folder / _LOCK))
         ca_file = home.folder / config.ca if config.ca else None
         client = http or stack.enter_context(open_hub_http(ca_file=ca_file, proxy=config.proxy or None))
-        gate = stack.enter_context(open_gate(home, (), cage=cage, workers_ahead=workers_ahead))
+        slot = JointSlot()
+        used_cage = cage if cage is not None else home.open_cage()
+        gate = stack.enter_context(
+            open_gate(home, (), cage=used_cage, joint=slot, check_recipe=check_recipe, workers_ahead=workers_ahead)
+        )
         hub = HubClient(config.hub, used, http=client, clock=home.clock)
         reports = Reports(home.database, home.folder, home.clock)
         vetoes, journal = Vetoes(home.database, home.clock), Journal(home.database, home.clock)
@@ -208,18 +234,33 @@ def open_agent(
             clock=home.clock,
         )
         maker = StatementMaker(home.config.name, used, home.clock)
+        recorder = Recorder(follower, hub, home.config.name, home.clock)
+        if make_joint is not None and slot.engine is not None:
+            parts = NodeParts(
+                home=home,
+                hub=hub,
+                follower=follower,
+                verifier=verifier,
+                recorder=recorder,
+                journal=journal,
+                maker=maker,
+                engine=slot.engine,
+                cage=used_cage,
+            )
+            slot.work = stack.enter_context(make_joint(parts))
         agent = Agent(
             node=home.config.name,
             hub=hub,
             follower=follower,
             verifier=verifier,
-            recorder=Recorder(follower, hub, home.config.name, home.clock),
+            recorder=recorder,
             gate=gate,
             journal=journal,
             outbox=Outbox(journal, hub, follower=follower, reports=reports, clock=home.clock),
             reports=reports,
             maker=maker,
             software=software_digest(),
+            joint=slot.work,
             declarer=Declarer(
                 unit=home.config.owner,
                 catalogue=home.catalogue,

@@ -4,24 +4,24 @@ Whatever fails on the way ends in a refusal, a failure or a held result; nothing
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
-from sandbox.candidate import Candidate, RegressionCandidate
+from sandbox.candidate import Candidate, RegressionCandidate, TrainedCandidate
 from sandbox.catalog.model import Catalogue
 from sandbox.catalog.store import CatalogueStore
 from sandbox.disclosure.approval import Approval
 from sandbox.disclosure.held import HeldOutput, HeldQueue, HeldState
 from sandbox.disclosure.history_gate import HistoryGate
-from sandbox.disclosure.json_form import model_json, table_json
+from sandbox.disclosure.json_form import model_json, table_json, training_json
 from sandbox.disclosure.release import ReleaseContext, release
-from sandbox.disclosure.released import Held, ReleasedModel, ReleasedTable
+from sandbox.disclosure.released import Held, ReleasedModel, ReleasedTable, ReleasedTraining
 from sandbox.isolation.cage import Cancel
 from sandbox.isolation.limits import Limits
 from sandbox.node.judging import Asking, Explanation, Judge
 from sandbox.node.questions import NewQuestion, QuestionBook, QuestionState, submission_of
 from sandbox.node.running import Running
-from sandbox.query.admit import Admitted
+from sandbox.query.admit import Admitted, AdmittedTraining
 from sandbox.query.uses import operations
 from yingbi.canonical import JsonValue, canonical_bytes
 from yingbi.errors import (
@@ -74,7 +74,7 @@ class Released:
 
     question: str
     output: str
-    result: ReleasedTable | ReleasedModel
+    result: ReleasedTable | ReleasedModel | ReleasedTraining
 
 
 Answer = Refused | Failed | HeldBack | Released
@@ -85,12 +85,12 @@ class RunsQuestions(Protocol):
 
     def run(
         self,
-        admitted: Admitted,
+        admitted: Admitted | AdmittedTraining,
         *,
         limits: Limits,
         on_progress: OnProgress | None = None,
         cancel: Cancel | None = None,
-    ) -> Candidate | RegressionCandidate:
+    ) -> Candidate | RegressionCandidate | TrainedCandidate:
         """Return the confidential answer of an admitted question."""
 
 
@@ -133,9 +133,9 @@ class Gate:
         return self._book.end_dead(self._running.is_alive, self._held.holds)
 
     def under(self, judge: Judge) -> "Gate":
-        """Return this gate with another judge: for a job, which brings its own agreement."""
+        """Return this gate with another judge: for a job, which brings its own agreement, and no recipes."""
         return Gate(
-            judge=judge,
+            judge=replace(judge, check_recipe=self._judge.check_recipe),
             catalogue=self._catalogue,
             engine=self._engine,
             history=self._history,
@@ -184,11 +184,12 @@ class Gate:
         """
         catalogue = self._catalogue.load()
         found = self._judge.judge(asking, catalogue, {})
-        if found.admitted is None:
+        admitted = found.admitted or found.training
+        if admitted is None:
             return Refused(question=job, explanation=found)
-        question = _new_question(asking, found.admitted, name=job)
+        question = _new_question(asking, admitted, name=job)
         with self._running.mark(job):
-            self._book.begin(question, self._charges(found.admitted))
+            self._book.begin(question, self._charges(admitted))
             return self._run(question, found, catalogue, on_progress, cancel)
 
     def approve_held(self, output: str, person: str, *, suppress_reviewed: bool = False) -> Released | HeldOutput:
@@ -221,9 +222,10 @@ class Gate:
             self._book.find_job(row.question, submission)
         # It was charged when it was asked; the limits that it was within then are not asked again.
         found = self._judge.judge(_asked(self._book.get(row.question).asked), catalogue, {})
-        if found.admitted is None:
+        admitted = found.admitted or found.training
+        if admitted is None:
             raise RefusedError(ErrorCode.JOB_REFUSED, "the agreements in force do not permit this question any more")
-        candidate = self._engine.run(found.admitted, limits=self._limits)
+        candidate = self._engine.run(admitted, limits=self._limits)
         result = self._release(candidate, found, catalogue, approval)
         if isinstance(result, Held):
             raise ConflictError(ErrorCode.TRANSITION_REFUSED, "what was approved is not what would come out now")
@@ -231,7 +233,7 @@ class Gate:
         self._held.released(output)
         return released
 
-    def _kept(self, question: str, result: ReleasedTable | ReleasedModel) -> Released | None:
+    def _kept(self, question: str, result: ReleasedTable | ReleasedModel | ReleasedTraining) -> Released | None:
         """Return what a process kept that died before the queue knew."""
         output = self._book.get(question).output
         if output is None:
@@ -240,8 +242,9 @@ class Gate:
             raise TamperDetectedError(ErrorCode.STORE_DAMAGED, "the result that was kept is not what comes out now")
         return Released(question=question, output=output, result=result)
 
-    def _charges(self, admitted: Admitted) -> dict[str, int]:
-        return {item.id: 0 for item in self._judge.agreements if item.terms in admitted.terms}
+    def _charges(self, admitted: Admitted | AdmittedTraining) -> dict[str, int]:
+        rounds = admitted.question.rounds if isinstance(admitted, AdmittedTraining) else 0
+        return {item.id: rounds for item in self._judge.agreements if item.terms in admitted.terms}
 
     def _refuse(self, asking: Asking, found: Explanation) -> Refused:
         first = found.reasons[0].code.value if found.reasons else RefusalReason.RULE_ERROR.value
@@ -287,11 +290,11 @@ class Gate:
 
     def _release(
         self,
-        candidate: Candidate | RegressionCandidate,
+        candidate: Candidate | RegressionCandidate | TrainedCandidate,
         found: Explanation,
         catalogue: Catalogue,
         approval: Approval | None,
-    ) -> ReleasedTable | ReleasedModel | Held:
+    ) -> ReleasedTable | ReleasedModel | ReleasedTraining | Held:
         admitted = _admitted(found)
         context = ReleaseContext(
             catalogue=catalogue,
@@ -301,10 +304,19 @@ class Gate:
         )
         return release(candidate, admitted.rules, self._history, context=context)
 
-    def _keep(self, question: str, result: ReleasedTable | ReleasedModel) -> Released:
-        form = table_json(result) if isinstance(result, ReleasedTable) else model_json(result)
-        output = self._book.release(question, digest=result.digest, content=canonical_bytes(form))
+    def _keep(self, question: str, result: ReleasedTable | ReleasedModel | ReleasedTraining) -> Released:
+        output = self._book.release(question, digest=result.digest, content=canonical_bytes(_form(result)))
         return Released(question=question, output=output, result=result)
+
+
+def _form(result: ReleasedTable | ReleasedModel | ReleasedTraining) -> JsonValue:
+    match result:
+        case ReleasedTable():
+            return table_json(result)
+        case ReleasedModel():
+            return model_json(result)
+        case ReleasedTraining():
+            return training_json(result)
 
 
 def reject_held(queue: HeldQueue, book: QuestionBook, output: str, person: str) -> HeldOutput:
@@ -319,13 +331,14 @@ def reject_held(queue: HeldQueue, book: QuestionBook, output: str, person: str) 
     return row
 
 
-def _admitted(found: Explanation) -> Admitted:
-    if found.admitted is None:
+def _admitted(found: Explanation) -> Admitted | AdmittedTraining:
+    admitted = found.admitted or found.training
+    if admitted is None:
         raise RefusedError(ErrorCode.JOB_REFUSED, "only an admitted question runs")
-    return found.admitted
+    return admitted
 
 
-def _new_question(asking: Asking, admitted: Admitted, *, name: str | None = None) -> NewQuestion:
+def _new_question(asking: Asking, admitted: Admitted | AdmittedTraining, *, name: str | None = None) -> NewQuestion:
     asked: JsonValue = {
         "intermediary": asking.intermediary,
         "partner": asking.partner,

@@ -149,18 +149,20 @@ class QuestionBook:
                 charge = {"question": question.id, "agreement": agreement, "day": _day(now), "rounds": rounds}
                 connection.execute(insert(CHARGE).values(**charge))
 
-    def charge(self, job: str, agreement: str) -> int:
-        """Charge a job to its agreement, once however often; return how many jobs that agreement has used.
+    def charge(self, job: str, agreement: str, *, rounds: int = 0) -> int:
+        """Charge a job and its rounds to its agreement, once however often; return how many jobs that has used.
 
         For jobs whose reservation is in the log: they are charged here whatever else happened meanwhile.
         """
         now = self._clock.now()
         with writing(self._database) as connection:
-            _charge_once(connection, job, agreement, now)
+            _charge_once(connection, job, agreement, now, rounds)
             return _consumption(connection, agreement, now).jobs
 
-    def begin(self, question: NewQuestion, agreements: Iterable[str]) -> None:
+    def begin(self, question: NewQuestion, agreements: Mapping[str, int]) -> None:
         """Record that a job is being computed, for the first time or again, and charge it once, in one transaction.
+
+        `agreements`: with the rounds that each is charged.
 
         Raises:
             RefusedError: the id is another question's; nothing is charged.
@@ -171,8 +173,8 @@ class QuestionBook:
             row = connection.execute(select(QUESTION).where(QUESTION.c.id == question.id)).mappings().one_or_none()
             if row is not None and not _is_same(_question(row), question):
                 raise _another()
-            for agreement in agreements:
-                _charge_once(connection, question.id, agreement, now)
+            for agreement, rounds in agreements.items():
+                _charge_once(connection, question.id, agreement, now, rounds)
             if row is not None:
                 self._move(connection, question.id, QuestionState.RUNNING)
                 connection.execute(update(QUESTION).where(QUESTION.c.id == question.id).values(**_row(question)))
@@ -326,10 +328,10 @@ def _another() -> RefusedError:
     return RefusedError(ErrorCode.JOB_REFUSED, "another question of this id was asked at this node")
 
 
-def _charge_once(connection: Connection, job: str, agreement: str, at: datetime) -> None:
+def _charge_once(connection: Connection, job: str, agreement: str, at: datetime, rounds: int) -> None:
     mine = select(CHARGE.c.question).where(CHARGE.c.question == job, CHARGE.c.agreement == agreement)
     if connection.execute(mine).first() is None:
-        charge = {"question": job, "agreement": agreement, "day": _day(at), "rounds": 0}
+        charge = {"question": job, "agreement": agreement, "day": _day(at), "rounds": rounds}
         connection.execute(insert(CHARGE).values(**charge))
 
 

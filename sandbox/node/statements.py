@@ -163,6 +163,33 @@ class StatementMaker:
         }
         return self._make(EntryType.OUTPUT_DESTROYED, output, job, body)
 
+    def joined(self, federation: str, *, job: str, attempt: int, terms: str, key: str) -> Made:
+        """Say that this attempt of a job joins a federation on these terms; `key` (X25519) is for the secure sum."""
+        body: dict[str, JsonValue] = {"job": job, "attempt": attempt, "terms": terms, "key": key}
+        return self._make(EntryType.FEDERATION_JOINED, federation, federation, body)
+
+    def contributed(
+        self,
+        federation: str,
+        *,
+        job: str,
+        number: int,
+        attempt: int,
+        round_input: str,
+        contribution: str,
+        rho: str | None,
+    ) -> Made:
+        """Say what the node gives to a round, by its digest, and what it spent; recorded before it is sent."""
+        body: dict[str, JsonValue] = {
+            "job": job,
+            "round": number,
+            "attempt": attempt,
+            "round_input": round_input,
+            "contribution": contribution,
+            "rho": rho,
+        }
+        return self._make(EntryType.FEDERATION_CONTRIBUTED, federation, federation, body)
+
     def versioned(self, dataset: str, *, version: int, schema: str, content: str) -> Made:
         """Say that a version of a data set can be computed on here; `content` is a commitment."""
         body: dict[str, JsonValue] = {"version": version, "schema_digest": schema, "content": content}

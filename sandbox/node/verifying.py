@@ -45,6 +45,8 @@ from yingbi.events import EntryType
 from yingbi.events.fields import Duty, RunningJobs
 from yingbi.events.jobs import Interruption, JobGate, JobSubmitted, RefusalReason
 from yingbi.ids import dataset_id
+from yingbi.plan.codec import parse_plan
+from yingbi.plan.model import TrainingQuestion
 from yingbi.sealing import seal
 
 __all__ = [
@@ -133,6 +135,23 @@ class VerifiedJob:
     def versions(self) -> tuple[tuple[str, int], ...]:
         """Return ids and versions of the data sets, in the order of the submission."""
         return tuple((item.dataset, item.version) for item in self.submitted.datasets)
+
+    @property
+    def is_joint(self) -> bool:
+        """Tell whether it is a federation's member job."""
+        return self.submitted.operation.startswith("train.")
+
+    @property
+    def training(self) -> TrainingQuestion | None:
+        """Return what a member job asks, or nothing of any other job."""
+        question = parse_plan(self.asking.plan).question if self.is_joint else None
+        return question if isinstance(question, TrainingQuestion) else None
+
+    @property
+    def rounds(self) -> int:
+        """Return how many rounds it takes of its agreement's."""
+        training = self.training
+        return 0 if training is None else training.rounds
 
     @property
     def targets(self) -> frozenset[str]:
@@ -306,6 +325,7 @@ class JobVerifier:
             intermediary=terms.intermediary,
             approvals=job.approvals,
             submission=digest_bytes(lease.statement.payload_bytes),
+            job=job.id,
         )
         return VerifiedJob(
             job=job.id,
@@ -421,13 +441,14 @@ class JobVerifier:
         if seen.problem is not None:
             reason = Reason(code=RefusalReason.PLAN_NOT_ADMITTED, rule=None, message=seen.problem.message)
             raise UnfitJobError([reason], gate=JobGate.ADMISSION, terms=found.terms)
-        if seen.admitted is None:
+        admitted = seen.admitted or seen.training
+        if admitted is None:
             raise UnfitJobError(seen.reasons, gate=JobGate.ADMISSION, terms=found.terms)
-        versions = {(dataset_id(one.version.dataset), one.version.version) for one in seen.admitted.datasets}
+        versions = {(dataset_id(one.version.dataset), one.version.version) for one in admitted.datasets}
         if versions != set(found.versions):
             raise _unfit(RefusalReason.DATASET_VERSION_MISMATCH, "the plan is over other versions than the job names")
         asked = frozenset({found.submitted.operation})
-        if not any(covers(asked, operation) for operation in seen.admitted.operations):
+        if not any(covers(asked, operation) for operation in admitted.operations):
             raise _unfit(RefusalReason.OPERATION_NOT_GRANTED, "the plan does something else than the job names")
         try:
             seal(b"", found.submitted.result_key, {})

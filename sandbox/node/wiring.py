@@ -14,9 +14,11 @@ from sandbox.isolation.cage import Cage
 from sandbox.isolation.pool import CagePool
 from sandbox.node.gate import Gate
 from sandbox.node.home import NodeHome
+from sandbox.node.joint import JointEngine, JointSlot
 from sandbox.node.judging import Judge
 from sandbox.node.questions import QuestionBook
 from sandbox.node.running import Running
+from sandbox.query.recipes import RecipeCheck, refuse_recipes
 
 __all__ = ["open_gate"]
 
@@ -30,13 +32,16 @@ def open_gate(
     frozen: frozenset[str] = frozenset(),
     cage: Cage | None = None,
     history: HistoryGate | None = None,
+    joint: JointSlot | None = None,
+    check_recipe: RecipeCheck = refuse_recipes,
     workers_ahead: int = 1,
 ) -> Iterator[Gate]:
     """Open the gate of a node under the agreements that are active at it; what a dead process left is cleared away.
 
     `workers_ahead`: workers that are started before they are needed, for a gate that will be asked again.
 
-    `cage` and `history` replace the node's own: for tests and for the control build of attacks.
+    `joint` is where whoever takes part in federations for it is put, whose recipes `check_recipe` knows. `cage` and `history` replace the
+    node's own: for tests and for the control build of attacks.
 
     Raises:
         UnavailableError: computations cannot be isolated here.
@@ -59,10 +64,15 @@ def open_gate(
         engine = DuckdbEngine(cage=pool, snapshots=snapshots, catalogue=home.catalogue.load, limits=home.config.limits)
         yield Gate(
             judge=Judge(
-                place=home.config.name, agreements=agreements, clock=home.clock, licensed=licensed, frozen=frozen
+                place=home.config.name,
+                agreements=agreements,
+                clock=home.clock,
+                licensed=licensed,
+                frozen=frozen,
+                check_recipe=check_recipe,
             ),
             catalogue=home.catalogue,
-            engine=engine,
+            engine=JointEngine(engine, joint or JointSlot()),
             history=history if history is not None else _history(home, engine),
             book=book,
             held=held,

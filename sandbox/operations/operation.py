@@ -10,7 +10,7 @@ from policies.request import Use
 from sandbox.operations.measure import Measure, MeasureKind
 from yingbi.errors import ErrorCode, InvalidRequestError
 from yingbi.events.outputs import Risk
-from yingbi.plan.model import Aggregate, Column, Family, Function
+from yingbi.plan.model import Aggregate, Column, Family, Function, Recipe
 
 __all__ = [
     "EXTRA_DIGITS",
@@ -62,11 +62,12 @@ class Cost:
 class Operation:
     """One computation of the whitelist.
 
-    `name`: as agreements write it. `summary`: what it computes, one line. `functions`, `family`: what calls it in a
-    plan; both empty for a layout (bins, margins). `parameters`: the type of its parameters. `right`: the use that every
-    column among its parameters needs, none where no column takes part. `risks`: what the gate judges an answer of it
-    for. `passes`: times that it reads the data beyond the one reading that every question takes. `docs`: its page.
-    `measures`: what it publishes. `finish`: the number of one cell from released totals, text of a decimal or nothing.
+    `name`: as agreements write it. `summary`: what it computes, one line. `functions`, `family`, `recipe`: what calls
+    it in a plan; all empty for a layout (bins, margins). `parameters`: the type of its parameters. `right`: the use
+    that every column among its parameters needs, none where no column takes part. `risks`: what the gate judges an
+    answer of it for. `passes`: times that it reads the data beyond the one reading that every question takes; a
+    federation reads once a round besides. `docs`: its page. `measures`: what it publishes.
+    `finish`: the number of one cell from released totals, text of a decimal or nothing.
     """
 
     name: str
@@ -78,6 +79,7 @@ class Operation:
     right: Use | None = None
     functions: frozenset[Function] = frozenset()
     family: Family | None = None
+    recipe: Recipe | None = None
     measures: Callable[[Any], tuple[Measure, ...]] | None = None
     finish: Callable[[Aggregate, Totals, Scales], str | None] | None = None
 

@@ -13,6 +13,7 @@ from sandbox.operations import (
     count_values,
     crosstab,
     histogram,
+    horizontal,
     linear_regression,
     logistic_regression,
     mean,
@@ -22,7 +23,14 @@ from sandbox.operations import (
 from sandbox.operations import sum as sum_
 from sandbox.operations.measure import Measure
 from sandbox.operations.operation import Cost, Operation, Scales
-from yingbi.plan.model import Aggregate, Question, RegressionQuestion, TableQuestion
+from yingbi.plan.model import (
+    Aggregate,
+    AnsweredQuestion,
+    Question,
+    RegressionQuestion,
+    TableQuestion,
+    TrainingQuestion,
+)
 
 __all__ = [
     "OPERATIONS",
@@ -49,6 +57,7 @@ OPERATIONS: Final[Mapping[str, Operation]] = MappingProxyType(
             quantile.OPERATION,
             sum_.OPERATION,
             variance.OPERATION,
+            *horizontal.OPERATIONS,
         )
     }
 )
@@ -56,17 +65,20 @@ OPERATIONS: Final[Mapping[str, Operation]] = MappingProxyType(
 
 _BY_FUNCTION: Final = {function: item for item in OPERATIONS.values() for function in item.functions}
 _BY_FAMILY: Final = {item.family: item for item in OPERATIONS.values() if item.family is not None}
+_BY_RECIPE: Final = {item.recipe: item for item in OPERATIONS.values() if item.recipe is not None}
 _SIGNIFICANT_DIGITS: Final = 6
 
 
-def operation_for(asked: Aggregate | RegressionQuestion) -> Operation:
-    """Return the operation that an aggregate or a regression calls."""
+def operation_for(asked: Aggregate | RegressionQuestion | TrainingQuestion) -> Operation:
+    """Return the operation that an aggregate, a regression or a training calls."""
+    if isinstance(asked, TrainingQuestion):
+        return _BY_RECIPE[asked.recipe]
     return _BY_FUNCTION[asked.function] if isinstance(asked, Aggregate) else _BY_FAMILY[asked.family]
 
 
 def operations_of(question: Question) -> tuple[str, ...]:
     """Return the names of all operations that a question asks for, sorted."""
-    if isinstance(question, RegressionQuestion):
+    if isinstance(question, RegressionQuestion | TrainingQuestion):
         return (operation_for(question).name,)
     names = {operation_for(aggregate).name for aggregate in question.aggregates}
     if any(dimension.edges is not None for dimension in question.group_by):
@@ -76,7 +88,7 @@ def operations_of(question: Question) -> tuple[str, ...]:
     return tuple(sorted(names))
 
 
-def measures_of(question: Question) -> tuple[Measure, ...]:
+def measures_of(question: AnsweredQuestion) -> tuple[Measure, ...]:
     """Return what the answer to a question publishes about the data, each measure once, in the order of the plan.
 
     INVARIANT: rules and history judge these; an operation whose measures say less than its answer would pass the gate.
@@ -91,7 +103,9 @@ def measures_of(question: Question) -> tuple[Measure, ...]:
 
 
 def cost_of(question: Question, rows: int) -> Cost:
-    """Return what a question over a data set of `rows` rows costs: one reading, and those of its operations."""
+    """Return what a question over a data set of `rows` rows costs: one reading, and those of operations or rounds."""
+    if isinstance(question, TrainingQuestion):
+        return Cost(rows=rows, passes=1 + question.rounds)
     return Cost(rows=rows, passes=1 + max(OPERATIONS[name].passes for name in operations_of(question)))
 
 

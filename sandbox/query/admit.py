@@ -20,15 +20,18 @@ from sandbox.operations.measure import Measure
 from sandbox.operations.quantile import FRACTIONS
 from sandbox.operations.registry import measures_of, operations_of
 from sandbox.query.bind import bind
+from sandbox.query.recipes import RecipeCheck, refuse_recipes
 from sandbox.query.separate import separate_conditions
-from sandbox.query.uses import datasets, operations, uses
+from sandbox.query.uses import datasets, operations, rounds, training, uses
 from yingbi.errors import ErrorCode, RefusedError
 from yingbi.events.fields import Grade, Openness
 from yingbi.events.jobs import RefusalReason
 from yingbi.events.outputs import DisclosureMode
-from yingbi.plan.codec import question_digest
+from yingbi.plan.codec import common_digest, question_digest
 from yingbi.plan.model import (
     Aggregate,
+    AnsweredQuestion,
+    CodedFeature,
     Column,
     Comparison,
     Condition,
@@ -37,12 +40,23 @@ from yingbi.plan.model import (
     Function,
     JoinKind,
     Plan,
-    Question,
     RegressionQuestion,
     TableQuestion,
+    TrainingFeature,
+    TrainingQuestion,
 )
 
-__all__ = ["MAX_CELLS", "MAX_LEVELS", "MAX_PARAMETERS", "MAX_ROWS", "Admitted", "AdmittedDataset", "Rejection", "admit"]
+__all__ = [
+    "MAX_CELLS",
+    "MAX_LEVELS",
+    "MAX_PARAMETERS",
+    "MAX_ROWS",
+    "Admitted",
+    "AdmittedDataset",
+    "AdmittedTraining",
+    "Rejection",
+    "admit",
+]
 
 MAX_LEVELS: Final = 512
 """Most values of a public integer that can be grouped by."""
@@ -78,7 +92,7 @@ class AdmittedDataset:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Admitted:
-    """A question that may run; only `admit` makes one.
+    """A question that one node may answer; only `admit` makes one.
 
     `plan`: bound. `digest`: of the question. `datasets`: the base first, then those joined, in the plan's order.
     `measures`: what the answer publishes. `rules`, `terms`: of the agreements that permit.
@@ -95,20 +109,23 @@ class Admitted:
     seal: InitVar[object]
 
     def __post_init__(self, seal: object) -> None:
-        if seal is not _SEAL:
-            raise RefusedError(ErrorCode.JOB_REFUSED, "only admission admits a question")
+        _check_seal(seal)
 
-    # SECURITY: neither a copy nor a pickle passes `__post_init__`; what was admitted is not changed on the way.
+    # SECURITY: neither a copy nor a pickle passes `__post_init__`; what was admitted is not changed on the way. Both
+    # stand in the class itself: with slots, a frozen dataclass makes its own in place of inherited ones.
     def __reduce__(self) -> NoReturn:
-        raise RefusedError(ErrorCode.JOB_REFUSED, "what was admitted is neither copied nor stored")
+        raise _not_copied()
 
     def __setstate__(self, state: object) -> NoReturn:
-        raise RefusedError(ErrorCode.JOB_REFUSED, "what was admitted is neither copied nor stored")
+        raise _not_copied()
 
     @property
-    def question(self) -> Question:
+    def question(self) -> AnsweredQuestion:
         """Return the question."""
-        return self.plan.question
+        question = self.plan.question
+        if isinstance(question, TrainingQuestion):
+            raise RefusedError(ErrorCode.JOB_REFUSED, "a training is not answered by one node")
+        return question
 
     @property
     def base(self) -> AdmittedDataset:
@@ -125,17 +142,84 @@ class Admitted:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AdmittedTraining:
+    """A member's part of a federation that may be computed on; only `admit` makes one.
+
+    `question`: bound. `digest`: of the question; `common`: of what all members are asked alike. `base`: declaration and
+    pinned version of the data set; the view has its columns `question.target` and those of the features, and nothing
+    else. `rules`, `terms`: of the agreements that permit.
+    """
+
+    question: TrainingQuestion
+    digest: str
+    common: str
+    base: AdmittedDataset
+    operations: tuple[str, ...]
+    uses: tuple[ColumnUse, ...]
+    rules: DisclosureRules
+    terms: tuple[str, ...]
+    seal: InitVar[object]
+
+    def __post_init__(self, seal: object) -> None:
+        _check_seal(seal)
+
+    # SECURITY: neither a copy nor a pickle passes `__post_init__`; what was admitted is not changed on the way. Both
+    # stand in the class itself: with slots, a frozen dataclass makes its own in place of inherited ones.
+    def __reduce__(self) -> NoReturn:
+        raise _not_copied()
+
+    def __setstate__(self, state: object) -> NoReturn:
+        raise _not_copied()
+
+    @property
+    def plan(self) -> Plan:
+        """Return the question as a plan."""
+        return Plan(question=self.question)
+
+    @property
+    def datasets(self) -> tuple[AdmittedDataset, ...]:
+        """Return the data sets that are read: one."""
+        return (self.base,)
+
+    @property
+    def unit_column(self) -> str:
+        """Return the column that identifies the privacy unit; it is in no view."""
+        return self.base.dataset.unit_item.name
+
+    @property
+    def min_units(self) -> int:
+        """Return how many units a figure must be of, at least."""
+        return self.rules.min_units
+
+    def item(self, name: str) -> DataItem:
+        """Return the declaration of a column of the question."""
+        return next(item for item in self.base.dataset.items if item.name == name)
+
+
+def _not_copied() -> RefusedError:
+    return RefusedError(ErrorCode.JOB_REFUSED, "what was admitted is neither copied nor stored")
+
+
+def _check_seal(seal: object) -> None:
+    if seal is not _SEAL:
+        raise RefusedError(ErrorCode.JOB_REFUSED, "only admission admits a question")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Rejection:
     """A question that may not run, and every reason; none of them depends on data."""
 
     reasons: tuple[Reason, ...]
 
 
-def admit(plan: Plan, catalogue: Catalogue, decision: Decision) -> Admitted | Rejection:
+def admit(
+    plan: Plan, catalogue: Catalogue, decision: Decision, *, check_recipe: RecipeCheck = refuse_recipes
+) -> Admitted | AdmittedTraining | Rejection:
     """Admit `plan` to the engine, or say why not (docs/spec/plan.md, "Admission").
 
     Binds the plan itself: an unbound one is made canonical, a bound one stays as it is. `decision` must be the answer
     of the policies about `uses(plan)`. What is admitted has its conditions on confidential columns in the aggregates.
+    Of a training, `check_recipe` says whether its recipe takes it: without one, none does.
 
     Raises:
         InvalidRequestError: the plan cannot be bound.
@@ -146,8 +230,24 @@ def admit(plan: Plan, catalogue: Catalogue, decision: Decision) -> Admitted | Re
     found = tuple(_facts(name, version, catalogue) for name, version in _pinned(bound))
     wanted = uses(asked)
     reasons = (*_check_decision(decision, asked), *_Checks(found).check(asked.question, wanted))
+    if isinstance(asked.question, TrainingQuestion) and decision.disclosure is not None:
+        reasons = (*reasons, *_check_entities(asked.question, decision.disclosure))
+    if isinstance(asked.question, TrainingQuestion) and not reasons:
+        reasons = tuple(_reason(problem, clause="recipe") for problem in check_recipe(asked.question))
     if reasons or decision.disclosure is None:
         return Rejection(reasons=reasons)
+    if isinstance(bound.question, TrainingQuestion):
+        return AdmittedTraining(
+            question=bound.question,
+            digest=question_digest(bound.question),
+            common=common_digest(bound.question),
+            base=found[0],
+            operations=operations_of(bound.question),
+            uses=wanted,
+            rules=decision.disclosure,
+            terms=decision.terms,
+            seal=_SEAL,
+        )
     return Admitted(
         plan=bound,
         digest=question_digest(bound.question),
@@ -181,15 +281,30 @@ def _check_decision(decision: Decision, plan: Plan) -> Iterator[Reason]:
         yield _reason("expected a permit that says what may come out")
     elif not decision.terms:
         yield _reason("expected a permit that names its agreements")
+    elif isinstance(plan.question, TrainingQuestion):
+        # Defence in depth: the policies refuse this too.
+        if (decision.disclosure.mode is DisclosureMode.PRIVATE) is (plan.question.privacy is None):
+            yield _reason("expected noise in private mode, and none in exact mode", clause="privacy")
     elif decision.disclosure.mode is not DisclosureMode.EXACT:
-        yield _reason("exact answers are not among the terms: the agreement says private mode")
+        yield _reason("exact answers are not among the terms: the agreement says private mode, which is for training")
+
+
+def _check_entities(question: TrainingQuestion, rules: DisclosureRules) -> Iterator[Reason]:
+    if question.min_entities < rules.min_units:
+        yield _reason(
+            f"a model may not tell fewer than {rules.min_units} entities apart",
+            code=RefusalReason.PARAMETER_NOT_ALLOWED,
+            clause="min_entities",
+            allowed=(str(rules.min_units),),
+        )
 
 
 def _is_about(request: Request | None, plan: Plan) -> bool:
     if request is None:
         return False
-    asked = (uses(plan), operations(plan), datasets(plan))
-    return asked == (tuple(request.uses), tuple(request.operations), tuple(request.datasets))
+    asked = (uses(plan), operations(plan), datasets(plan), rounds(plan), training(plan))
+    judged = (tuple(request.uses), tuple(request.operations), tuple(request.datasets))
+    return asked == (*judged, request.rounds, request.training)
 
 
 def _reason(
@@ -221,10 +336,13 @@ class _Checks:
         }
         self._base = found[0].dataset
 
-    def check(self, question: Question, wanted: tuple[ColumnUse, ...]) -> Iterator[Reason]:
+    def check(self, question: AnsweredQuestion | TrainingQuestion, wanted: tuple[ColumnUse, ...]) -> Iterator[Reason]:
         """Yield every reason against a question."""
         yield from self._check_datasets()
         yield from self._check_uses(wanted)
+        if isinstance(question, TrainingQuestion):
+            yield from self._check_training(question)
+            return
         yield from self._check_membership(question, wanted)
         yield from self._check_conditions(question.where, "where")
         if isinstance(question, TableQuestion):
@@ -262,7 +380,7 @@ class _Checks:
                 what = "identifies units" if item.role is ItemRole.UNIT else "is free text"
                 yield _reason(f"`{item.name}` {what}: it can only be joined on", clause=use.clause, column=column)
 
-    def _check_membership(self, question: Question, wanted: tuple[ColumnUse, ...]) -> Iterator[Reason]:
+    def _check_membership(self, question: AnsweredQuestion, wanted: tuple[ColumnUse, ...]) -> Iterator[Reason]:
         """Refuse public columns that only those have who are in a data set whose members are confidential.
 
         SECURITY: in a left join such a column is null for everybody else, and nothing guards what is public.
@@ -377,6 +495,62 @@ class _Checks:
         items = [self._items[feature] for feature in question.features]
         if sum(1 if item.type in _NUMBERS else max(_levels(item) - 1, 1) for item in items) > MAX_PARAMETERS:
             yield _reason(f"the levels of the features make more than {MAX_PARAMETERS} parameters", clause="features")
+
+    def _check_training(self, question: TrainingQuestion) -> Iterator[Reason]:
+        if self._base.max_rows_per_unit != 1:
+            message = f"`{self._base.name}` has several rows a unit: a training takes data sets with one row a unit"
+            yield _reason(message, clause="source")
+        column = Column(dataset=self._base.name, name=question.target)
+        target = self._items[column]
+        values = _target_values(target)
+        if target.nullable:
+            # SECURITY: rows without a target are left out; two targets of which one is missing once would tell of one.
+            message = f"`{target.name}` may be missing: a target is a column that is declared to have a value always"
+            yield _reason(message, clause="target", column=column)
+        if values is None:
+            message = f"`{target.name}` is no target: a boolean, a code, or an integer of few declared values is"
+            yield _reason(message, clause="target", column=column)
+        elif question.positive not in values:
+            yield _reason(
+                f"`{target.name}` does not have this value",
+                code=RefusalReason.PARAMETER_NOT_ALLOWED,
+                clause="positive",
+                column=column,
+                allowed=values,
+            )
+        for index, feature in enumerate(question.features):
+            yield from self._check_feature(feature, f"features[{index}]")
+
+    def _check_feature(self, feature: TrainingFeature, clause: str) -> Iterator[Reason]:
+        column = Column(dataset=self._base.name, name=feature.name)
+        item = self._items[column]
+        if not isinstance(feature, CodedFeature):
+            if item.type not in _NUMBERS:
+                yield _reason(f"`{item.name}` is not a number", clause=clause, column=column)
+            return
+        values = _target_values(item) if item.type in (ItemType.BOOLEAN, ItemType.CODE) else None
+        # SECURITY: with a code left out, whoever has it would stand out as somebody without a value.
+        if values is None or set(feature.codes) != set(values):
+            yield _reason(
+                f"`{item.name}` is trained on with all codes that the catalogue declares",
+                code=RefusalReason.PARAMETER_NOT_ALLOWED,
+                clause=clause,
+                column=column,
+                allowed=values or (),
+            )
+
+
+def _target_values(item: DataItem) -> tuple[str, ...] | None:
+    """Return the values that an item is declared to have, where they are few; data takes no part."""
+    if item.role is ItemRole.UNIT:
+        return None
+    if item.type is ItemType.BOOLEAN:
+        return ("false", "true")
+    if item.type is ItemType.CODE:
+        return item.domain
+    if item.type is ItemType.INTEGER and item.bounds is not None and _levels(item) <= MAX_LEVELS:
+        return tuple(str(value) for value in range(int(item.bounds[0]), int(item.bounds[1]) + 1))
+    return None
 
 
 def _check_measure(column: Column, item: DataItem, clause: str, *, squared: bool) -> Iterator[Reason]:

@@ -16,7 +16,7 @@ from sandbox.catalog.literals import MAX_DIGITS, canonical_literal, decimal_text
 from sandbox.catalog.model import Catalogue, DataItem, Dataset, ItemType
 from yingbi.errors import ErrorCode, InvalidRequestError, NotFoundError
 from yingbi.plan.check import check_plan
-from yingbi.plan.codec import malformed_plan
+from yingbi.plan.codec import canonical_training, malformed_plan
 from yingbi.plan.model import (
     Aggregate,
     Column,
@@ -25,18 +25,23 @@ from yingbi.plan.model import (
     Dimension,
     Function,
     Join,
+    NumericFeature,
     Plan,
     Presentation,
     RegressionQuestion,
     Scalar,
     Source,
     TableQuestion,
+    TrainingFeature,
+    TrainingQuestion,
 )
 
 __all__ = ["bind"]
 
 _ORDERED: Final = frozenset({ItemType.INTEGER, ItemType.DECIMAL, ItemType.DATE})
 _EXACT: Final = Context(prec=2 * MAX_DIGITS)
+_NUMBERS: Final = frozenset({ItemType.INTEGER, ItemType.DECIMAL})
+_CODED: Final = frozenset({ItemType.BOOLEAN, ItemType.CODE})
 _RANGES: Final = frozenset({Comparison.LT, Comparison.LE, Comparison.GT, Comparison.GE})
 # Both sides of a boolean say the same about its two values; one of them is the canonical one.
 _FLAGS: Final[dict[tuple[Comparison, tuple[str, ...]], tuple[str, ...]]] = {
@@ -61,6 +66,8 @@ def bind(plan: Plan, catalogue: Catalogue) -> Plan:
     names = _Names(source, catalogue)
     if isinstance(plan.question, RegressionQuestion):
         return Plan(question=_bind_regression(plan.question, source, names))
+    if isinstance(plan.question, TrainingQuestion):
+        return Plan(question=_bind_training(plan.question, source, names))
     return _bind_table(plan.question, plan.presentation, source, names)
 
 
@@ -159,6 +166,37 @@ def _bind_regression(question: RegressionQuestion, source: Source, names: _Names
         features=tuple(features),
         where=_bind_conditions(question.where, names),
     )
+
+
+def _bind_training(question: TrainingQuestion, source: Source, names: _Names) -> TrainingQuestion:
+    """Pin the version, and check that names and literals are those of the catalogue.
+
+    INVARIANT: nothing but `source` and the spelling of numbers changes, so that the terms of a federation are the same
+    at all members.
+    """
+    bound = replace(canonical_training(question), source=source)
+    target = names.resolve(Column(dataset=source.dataset, name=bound.target))[1]
+    _check_literal(target, bound.positive)
+    for feature in bound.features:
+        item = names.resolve(Column(dataset=source.dataset, name=feature.name))[1]
+        for literal in _literals(feature, item):
+            _check_literal(item, literal)
+    return bound
+
+
+def _literals(feature: TrainingFeature, item: DataItem) -> tuple[str, ...]:
+    if not isinstance(feature, NumericFeature):
+        if item.type not in _CODED:
+            raise _misfit(item, "only codes and booleans are trained on as codes")
+        return feature.codes
+    if item.type not in _NUMBERS:
+        raise _misfit(item, "only numbers have bounds and bins in a training")
+    return (*feature.bounds, *feature.edges)
+
+
+def _check_literal(item: DataItem, text: str) -> None:
+    if _literal(item, text) != text:
+        raise _misfit(item, "expected the literals in their canonical spelling")
 
 
 def _bind_table(question: TableQuestion, presentation: Presentation | None, source: Source, names: _Names) -> Plan:

@@ -5,13 +5,24 @@ another one does not count.
 """
 
 from collections.abc import Iterator
+from decimal import Decimal
 
-from policies.request import ColumnUse, Use
+from policies.request import ColumnUse, Spending, Training, Use
 from sandbox.operations.registry import operations_of
 from yingbi.errors import ErrorCode, InvalidRequestError
-from yingbi.plan.model import Column, Condition, Plan, RegressionQuestion, Scalar, Source, TableQuestion
+from yingbi.plan.model import (
+    Column,
+    Condition,
+    NumericFeature,
+    Plan,
+    RegressionQuestion,
+    Scalar,
+    Source,
+    TableQuestion,
+    TrainingQuestion,
+)
 
-__all__ = ["datasets", "operations", "uses"]
+__all__ = ["datasets", "operations", "rounds", "training", "uses"]
 
 
 def uses(plan: Plan) -> tuple[ColumnUse, ...]:
@@ -21,6 +32,8 @@ def uses(plan: Plan) -> tuple[ColumnUse, ...]:
         InvalidRequestError: the plan was not bound.
     """
     question = plan.question
+    if isinstance(question, TrainingQuestion):
+        return tuple(_training(question))
     found = [*_joins(question.source), *_filters(question.where, "where")]
     if isinstance(question, TableQuestion):
         found += _table(question)
@@ -40,6 +53,34 @@ def datasets(plan: Plan) -> tuple[str, ...]:
     """Return the data sets that a plan reads: the first one, then those joined."""
     source = plan.question.source
     return source.dataset, *(join.dataset for join in source.joins)
+
+
+def rounds(plan: Plan) -> int:
+    """Return how many rounds of a federation a plan may take; none where it is not of one."""
+    question = plan.question
+    return question.rounds if isinstance(question, TrainingQuestion) else 0
+
+
+def training(plan: Plan) -> Training | None:
+    """Return what a member job of a federation says besides its uses; nothing for other plans.
+
+    Raises:
+        InvalidRequestError: the plan was never checked.
+    """
+    question = plan.question
+    if not isinstance(question, TrainingQuestion):
+        return None
+    own, asked = question.own, question.privacy
+    if own is None:
+        raise InvalidRequestError(ErrorCode.PLAN_MALFORMED, "expected the data set of the source among the members")
+    privacy = None if asked is None else Spending(epsilon=Decimal(asked.epsilon), delta=Decimal(asked.delta))
+    return Training(
+        agreement=own.agreement,
+        node=own.node,
+        quorum=question.quorum,
+        min_entities=question.min_entities,
+        privacy=privacy,
+    )
 
 
 def _joins(source: Source) -> Iterator[ColumnUse]:
@@ -71,6 +112,24 @@ def _regression(question: RegressionQuestion) -> Iterator[ColumnUse]:
     yield _use(question.target, Use.TRAIN, "target")
     for index, feature in enumerate(question.features):
         yield _use(feature, Use.TRAIN, f"features[{index}]")
+
+
+def _training(question: TrainingQuestion) -> Iterator[ColumnUse]:
+    dataset = question.source.dataset
+    yield ColumnUse(dataset=dataset, column=question.target, use=Use.TRAIN, clause="target")
+    for index, feature in enumerate(question.features):
+        clause, name = f"features[{index}]", feature.name
+        if isinstance(feature, NumericFeature):
+            yield ColumnUse(
+                dataset=dataset,
+                column=name,
+                use=Use.TRAIN,
+                clause=clause,
+                values=feature.edges,
+                bounds=feature.bounds,
+            )
+        else:
+            yield ColumnUse(dataset=dataset, column=name, use=Use.TRAIN, clause=clause)
 
 
 def _use(

@@ -4,9 +4,9 @@ import json
 import os
 import re
 import stat
-import time
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -300,15 +300,20 @@ def test_job_wait_that_ends_before_the_job_says_that_the_job_goes_on(
 ) -> None:
     name = desk.submitted()
     monkeypatch.setattr(SdkHub, "advance", lambda *_: None)
+    watch = Watch(monkeypatch)
     over = desk.run("job", "wait", name, "--timeout", "0.2")
     assert over.code == 69
     assert "submitted" in over.out
     assert over.err == f"Not settled within 0.2 s; the job goes on: yingbi job wait {name}\n"
     asked = desk.run("job", "wait", name, "--timeout", "0.2", "--json")
     assert (asked.code, asked.json["state"], asked.err) == (69, "submitted", "")
-    desk.hub.faults = [lambda _: None, *[_unreachable] * 99]
-    gone = desk.run("job", "wait", name, "--timeout", "0.2", "--json")
-    assert gone.error["code"] == "hub-unavailable", "a hub that cannot be reached is something else"
+    for timeout, is_over in (("0.2", True), ("600", False)):
+        desk.hub.faults = [lambda _: None, *[_unreachable] * 99]
+        began = watch.seconds
+        gone = desk.run("job", "wait", name, "--timeout", timeout, "--json")
+        assert (watch.seconds - began > float(timeout)) is is_over
+        assert gone.error["code"] == "hub-unavailable", "a hub that cannot be reached is something else"
+        assert "cannot be reached" in gone.error["message"]
     desk.hub.faults = []
     monkeypatch.setattr("yingbi.client.jobs.Job.wait", _interrupted)
     stopped = desk.run("job", "wait", name)
@@ -319,8 +324,20 @@ def _interrupted(*_: object, **__: object) -> None:
     raise KeyboardInterrupt
 
 
+class Watch:
+    """The time that commands see pass: they wait in no other."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.seconds = 0.0
+        for place in ("yingbi.cli.job", "yingbi.client.watching"):
+            monkeypatch.setattr(f"{place}.monotonic", lambda: self.seconds)
+        monkeypatch.setattr("yingbi.client.transports.time", SimpleNamespace(sleep=self._sleep))
+
+    def _sleep(self, seconds: float) -> None:
+        self.seconds += seconds
+
+
 def _unreachable(request: httpx.Request) -> httpx.Response:
-    time.sleep(0.05)
     raise httpx.ConnectError("no", request=request)
 
 

@@ -135,6 +135,7 @@ def disclosures() -> st.SearchStrategy[Disclosure]:
         zeros=st.sampled_from(Zeros),
         rounding=st.integers(1, 10),
         min_degrees_of_freedom=st.integers(1, 30),
+        min_contributors=st.integers(3, 64),
         mode=st.sampled_from(DisclosureMode),
     )
 
@@ -306,6 +307,7 @@ def stricter_output(terms: Agreement, _: Draw) -> Agreement:
         dominance_top=rules.dominance_top + 1,
         dominance_share=rules.dominance_share / 2,
         p_percent=rules.p_percent + 1,
+        min_contributors=rules.min_contributors + 1,
         zeros=Zeros.REFUSE,
         mode=DisclosureMode.PRIVATE,
     )

@@ -272,6 +272,7 @@ def rules_digest(rules: DisclosureRules) -> str:
             "zeros": str(rules.zeros),
             "rounding": rules.rounding,
             "min_degrees_of_freedom": rules.min_degrees_of_freedom,
+            "min_contributors": rules.min_contributors,
             "mode": str(rules.mode),
         }
     )

@@ -24,9 +24,10 @@ from yingbi.client.statements import Draft
 from yingbi.client.transports import AsyncTransport, Transport, open_options
 from yingbi.client.wire import Steps
 from yingbi.clock import Clock, SystemClock
+from yingbi.errors import ErrorCode, InvalidRequestError
 from yingbi.keys import SigningKey
 from yingbi.plan.codec import parse_plan
-from yingbi.plan.model import Plan, Source, TableQuestion
+from yingbi.plan.model import Plan, Source, TableQuestion, TrainingQuestion
 from yingbi.sealing import ResultKey
 from yingbi.verify import Trust
 
@@ -396,6 +397,8 @@ def _query(session: Any, records: tuple[DatasetRecord, ...], plan: Plan) -> Quer
     question = plan.question
     if isinstance(question, TableQuestion):
         return TableQuery.of_plan(session, records, plan)
+    if isinstance(question, TrainingQuestion):
+        raise InvalidRequestError(ErrorCode.PLAN_MALFORMED, "expected a question to one node, got a federation's")
     return RegressionQuery.of(
         session,
         records,

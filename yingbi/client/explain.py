@@ -9,7 +9,18 @@ from yingbi.canonical import JsonValue
 from yingbi.client.catalogue import DatasetRecord
 from yingbi.client.shown import list_html, table_html, table_text
 from yingbi.plan.codec import question_digest
-from yingbi.plan.model import Aggregate, Column, Condition, Dimension, Function, Plan, RegressionQuestion, TableQuestion
+from yingbi.plan.model import (
+    Aggregate,
+    Column,
+    Condition,
+    Dimension,
+    Function,
+    Plan,
+    Question,
+    RegressionQuestion,
+    TableQuestion,
+    TrainingQuestion,
+)
 
 __all__ = ["ColumnUsed", "Explanation", "explain"]
 
@@ -83,7 +94,7 @@ def explain(plan: Plan, records: Sequence[DatasetRecord]) -> Explanation:
     """Explain a bound plan."""
     question = plan.question
     layout = plan.presentation
-    sentences = _regression(question) if isinstance(question, RegressionQuestion) else _table(question)
+    sentences = _sentences(question)
     outputs = _MODEL_OUTPUTS if layout is None else layout.columns or layout.names
     return Explanation(
         sentences=tuple(sentences),
@@ -119,6 +130,12 @@ def _columns(plan: Plan, records: Sequence[DatasetRecord]) -> tuple[ColumnUsed, 
     return tuple(used)
 
 
+def _sentences(question: Question) -> list[str]:
+    if isinstance(question, RegressionQuestion):
+        return _regression(question)
+    return _table(question) if isinstance(question, TableQuestion) else _training(question)
+
+
 def _table(question: TableQuestion) -> list[str]:
     asked = ", ".join(_aggregate(one) for one in question.aggregates)
     by = ", ".join(_dimension(one) for one in question.group_by)
@@ -129,6 +146,17 @@ def _table(question: TableQuestion) -> list[str]:
 def _regression(question: RegressionQuestion) -> list[str]:
     features = ", ".join(_name(one) for one in question.features)
     return [f"fit a {question.family} regression of {_name(question.target)} on {features}", *_rows(question)]
+
+
+def _training(question: TrainingQuestion) -> list[str]:
+    features = ", ".join(feature.name for feature in question.features)
+    source, privacy = question.source, question.privacy
+    noise = "without noise" if privacy is None else f"with noise for epsilon {privacy.epsilon}, delta {privacy.delta}"
+    return [
+        f"train {question.recipe} of {question.target} = {question.positive} on {features}",
+        f"with {len(question.members)} members, {question.quorum} at least, in up to {question.rounds} rounds, {noise}",
+        f"over {source.dataset} version {source.version}",
+    ]
 
 
 def _rows(question: TableQuestion | RegressionQuestion) -> list[str]:

@@ -4,7 +4,7 @@ import difflib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any, Final
+from typing import Any, Final, Protocol, TypedDict
 
 from yingbi.canonical import JsonValue, canonical_bytes, digest_bytes, digest_json, parse_canonical
 from yingbi.client.catalogue import DatasetRecord, parse_record
@@ -12,8 +12,7 @@ from yingbi.client.decisions import DryRun, parse_dry_run
 from yingbi.client.evidence import EntryReceipt, Evidence, parse_receipts
 from yingbi.client.exchange import Exchange, Question, list_all, malformed_answer, read_json, route
 from yingbi.client.problems import plain
-from yingbi.client.query import Query
-from yingbi.client.results import ModelResult, TableResult, parse_result
+from yingbi.client.results import Released, parse_result
 from yingbi.client.shown import fields_html, fields_text
 from yingbi.client.statements import Issuer, job_cancelled, job_submitted, submission
 from yingbi.client.status import JobStatus, parse_status
@@ -30,11 +29,12 @@ from yingbi.errors import (
 )
 from yingbi.ids import dataset_id, new_id
 from yingbi.key_files import decode_base64url
+from yingbi.plan.model import Plan, TrainingQuestion
 from yingbi.sealing import OVERHEAD_BYTES, ResultKey
 from yingbi.statement import Statement
 from yingbi.verify.entry import Entry
 
-__all__ = ["Filed", "Hub", "Submitted", "Wanted"]
+__all__ = ["Asked", "Filed", "Hub", "Signed", "Submitted", "Wanted"]
 
 _MAX_RESULT_BYTES: Final = 256 << 20
 _LIFETIME: Final = timedelta(days=7)
@@ -49,6 +49,43 @@ class Wanted:
     intermediary: str | None = None
     certificate: str | None = None
     expires_in: timedelta | None = None
+
+
+class Asked(Protocol):
+    """A question that is ready to be asked."""
+
+    @property
+    def plan(self) -> Plan:
+        """Return the bound plan."""
+        ...
+
+    @property
+    def digest(self) -> str:
+        """Return the name of the question."""
+        ...
+
+    @property
+    def operations(self) -> tuple[str, ...]:
+        """Return the operations that it asks for."""
+        ...
+
+    @property
+    def datasets(self) -> tuple[tuple[str, int], ...]:
+        """Return the ids of the data sets that it reads, each with its version."""
+        ...
+
+    def to_json(self) -> dict[str, JsonValue]:
+        """Return the plan as it is sent and committed to."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Signed:
+    """A job that was signed and not handed in yet."""
+
+    statement: Statement
+    openings: tuple[Opening, ...] = field(repr=False)
+    question: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,7 +171,7 @@ class Hub:
 
     # --- jobs ---------------------------------------------------------------------------------------------------------
 
-    def dry_run(self, query: Query[Any, Any], wanted: Wanted) -> Steps[DryRun]:
+    def dry_run(self, query: Asked, wanted: Wanted) -> Steps[DryRun]:
         """Return what would be decided."""
         body = {
             "agreement": self._wanted("agreement", wanted.agreement),
@@ -145,8 +182,12 @@ class Hub:
         question = Question(method="POST", path=route("jobs", "dry-run"), body=body, is_pure=True)
         return parse_dry_run((yield from self.exchange.ask_json(question)))
 
-    def submit(self, query: Query[Any, Any], wanted: Wanted) -> Steps[Submitted]:
+    def submit(self, query: Asked, wanted: Wanted) -> Steps[Submitted]:
         """Sign a question and submit it."""
+        return (yield from self.hand_in(self.sign(query, wanted)))
+
+    def sign(self, query: Asked, wanted: Wanted) -> Signed:
+        """Sign a question; nothing is sent."""
         draft = job_submitted(
             self.issuer,
             agreement=self._wanted("agreement", wanted.agreement),
@@ -157,10 +198,16 @@ class Hub:
             result_key=self._needed_key().public,
             expires_at=self.exchange.clock.now() + (wanted.expires_in or self._usual.expires_in or _LIFETIME),
             certificate=wanted.certificate or self._usual.certificate,
+            **_of_member(query.plan),
         )
         statement = draft.sign([self.exchange.identity.key])
+        return Signed(statement=statement, openings=draft.openings, question=query.digest)
+
+    def hand_in(self, signed: Signed) -> Steps[Submitted]:
+        """Submit a question that was signed; the hub records it once, however often it is handed in."""
+        statement = signed.statement
         try:
-            body = submission([statement], openings=draft.openings)
+            body = submission([statement], openings=signed.openings)
             reply = yield from self._post(("jobs",), body, good=(200, 201, 202))
         except UnavailableError as error:
             hint = f"job `{statement.payload.id}` may have arrived: ask for it before you submit again"
@@ -168,7 +215,7 @@ class Hub:
         status = parse_status(read_json(reply.body))
         if status.job != statement.payload.id:
             raise malformed_answer("the job that was submitted")
-        return Submitted(status=status, statement=statement, openings=draft.openings, question=query.digest)
+        return Submitted(status=status, statement=statement, openings=signed.openings, question=signed.question)
 
     def status(self, job: str) -> Steps[JobStatus]:
         """Return where a job is."""
@@ -188,7 +235,7 @@ class Hub:
         """Return the entries of a job with their receipts, not verified."""
         return parse_receipts((yield from self.get(("jobs", job, "receipts"))))
 
-    def result(self, job: str, question: str | None) -> Steps[TableResult | ModelResult]:
+    def result(self, job: str, question: str | None) -> Steps[Released]:
         """Fetch a result, verify that exactly it was released and recorded, and open it.
 
         Raises:
@@ -300,6 +347,19 @@ class Hub:
                 hint="connect(..., result_key='result-key.pem'); yingbi.sealing.ResultKey.generate() makes one",
             )
         return self._result_key
+
+
+class _OfMember(TypedDict):
+    job: str | None
+    epsilon: str | None
+
+
+def _of_member(plan: Plan) -> _OfMember:
+    """Return what only the submission of a member job of a federation says."""
+    question = plan.question
+    if not isinstance(question, TrainingQuestion) or question.own is None:
+        return {"job": None, "epsilon": None}
+    return {"job": question.own.job, "epsilon": None if question.privacy is None else question.privacy.epsilon}
 
 
 def _content(opened: bytes, commitment: str) -> JsonValue:

@@ -9,7 +9,7 @@ from typing import Any
 
 from yingbi.client.evidence import EntryReceipt
 from yingbi.client.hub import Hub, Submitted
-from yingbi.client.results import ModelResult, TableResult
+from yingbi.client.results import Released, TableResult
 from yingbi.client.statements import opening_to_json
 from yingbi.client.status import JobStatus
 from yingbi.client.transports import AsyncTransport, Transport
@@ -77,7 +77,7 @@ class _AnyJob:
     def _watch(self, timeout_s: float | None, tell: Tell) -> Steps[JobStatus]:
         return watch(self._hub.exchange, self.id, timeout_s=timeout_s, tell=tell)
 
-    def _fetch(self) -> Steps[TableResult | ModelResult]:
+    def _fetch(self) -> Steps[Released]:
         question = None if self._submitted is None else self._submitted.question
         return self._hub.result(self.id, question)
 
@@ -134,7 +134,7 @@ class Job(_AnyJob):
         released = self.released()
         return released.to_pandas() if isinstance(released, TableResult) else released
 
-    def released(self) -> TableResult | ModelResult:
+    def released(self) -> Released:
         """Return the verified result without pandas, numbers exact.
 
         Raises:
@@ -182,7 +182,7 @@ class AsyncJob(_AnyJob):
         released = await self.released()
         return released.to_pandas() if isinstance(released, TableResult) else released
 
-    async def released(self) -> TableResult | ModelResult:
+    async def released(self) -> Released:
         """Return the verified result without pandas, numbers exact.
 
         Raises:

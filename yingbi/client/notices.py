@@ -17,6 +17,9 @@ _RULES: Final = {
     "regression.events": "a class of the target has too few units",
     "regression.fit": "the fit is perfect, or has no end",
     "regression.leverage": "one unit determines its own prediction",
+    "training.entities": "a bin, a leaf or a class of the model has too few entities",
+    "training.contributors": "too few units gave to the model",
+    "training.membership": "the model tells who it was trained on from others; a person looks at it",
     "history": "together with what was released before, too much would be known",
     "agreed-check": "the agreement has a person look at every result",
 }

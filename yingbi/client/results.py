@@ -18,7 +18,17 @@ from yingbi.client.expressions import not_permitted
 from yingbi.client.problems import missing_extra
 from yingbi.client.shown import fields_html, fields_text, table_html, table_text
 
-__all__ = ["SUPPRESSED", "TOTAL", "ModelResult", "Suppressed", "TableResult", "Term", "parse_result"]
+__all__ = [
+    "SUPPRESSED",
+    "TOTAL",
+    "ModelResult",
+    "Released",
+    "Suppressed",
+    "TableResult",
+    "Term",
+    "TrainingResult",
+    "parse_result",
+]
 
 TOTAL: Final = "(total)"
 """How the total over a dimension is named."""
@@ -198,7 +208,41 @@ class ModelResult:
 _TERMS: Final = ("term", "coefficient", "standard error")
 
 
-def parse_result(value: JsonValue, *, job: str, evidence: Mapping[str, JsonValue]) -> TableResult | ModelResult:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingResult:
+    """What a member of a federation has released: the same `document` as all other members.
+
+    `yingbi.client.training_model.TrainedModel` is what one works with; `client.federation(...).result()` returns it.
+    """
+
+    document: Mapping[str, JsonValue]
+    question: str
+    rules: str
+    digest: str
+    job: str = ""
+    evidence: Mapping[str, JsonValue] = field(default_factory=dict, repr=False)
+    content: JsonValue = field(default=None, repr=False)
+
+    def __str__(self) -> str:
+        return fields_text(self._title, self._facts())
+
+    def _repr_html_(self) -> str:
+        return fields_html(self._title, self._facts())
+
+    @property
+    def _title(self) -> str:
+        return "what a federation has trained"
+
+    def _facts(self) -> dict[str, object]:
+        names = ", ".join(sorted(self.document))
+        return {"document": names, "digest": digest_json(dict(self.document)), "job": self.job}
+
+
+Released = TableResult | ModelResult | TrainingResult
+"""What nodes release."""
+
+
+def parse_result(value: JsonValue, *, job: str, evidence: Mapping[str, JsonValue]) -> Released:
     """Read what a node released.
 
     Raises:
@@ -220,6 +264,8 @@ def parse_result(value: JsonValue, *, job: str, evidence: Mapping[str, JsonValue
                 return _table(value, about)
             case "model":
                 return _model(value, about)
+            case "training" if isinstance(value["document"], dict):
+                return TrainingResult(document=value["document"], **about)
     except (KeyError, TypeError, ValueError):
         pass
     raise malformed_answer("a released table or model")

@@ -20,6 +20,7 @@ from yingbi.clock import Clock, SystemClock, format_time
 from yingbi.commitment import Opening, commit
 from yingbi.events import EntryType
 from yingbi.events.datasets import WithdrawalReason
+from yingbi.events.federations import AbortReason
 from yingbi.events.fields import Duty, RevocationReason, RunningJobs, SuspensionReason
 from yingbi.events.jobs import CancellationReason
 from yingbi.events.outputs import CheckVerdict
@@ -42,6 +43,7 @@ __all__ = [
     "dataset_withdrawn",
     "duty_granted",
     "duty_revoked",
+    "federation_aborted",
     "frozen",
     "job_approved",
     "job_cancelled",
@@ -361,8 +363,13 @@ def job_submitted(
     result_key: str,
     expires_at: datetime,
     certificate: str | None = None,
+    job: str | None = None,
+    epsilon: str | None = None,
 ) -> Draft:
-    """A partner asks for a computation: the plan is committed to, the result is to be sealed to `result_key`."""
+    """A partner asks for a computation: the plan is committed to, the result is to be sealed to `result_key`.
+
+    Of a federation all plans name all jobs, so that `job`, its id, is there before; `epsilon` is what it may spend.
+    """
     committed, openings = commit_to(plan)
     body = {
         "agreement": agreement,
@@ -372,11 +379,11 @@ def job_submitted(
         "datasets": [{"dataset": dataset, "version": version} for dataset, version in datasets],
         "plan": committed,
         "code": None,
-        "epsilon": None,
+        "epsilon": epsilon,
         "result_key": result_key,
         "expires_at": format_time(expires_at),
     }
-    return Draft(payload=issuer.payload(EntryType.JOB_SUBMITTED, new_id("job"), body), openings=openings)
+    return Draft(payload=issuer.payload(EntryType.JOB_SUBMITTED, job or new_id("job"), body), openings=openings)
 
 
 def job_cancelled(
@@ -390,6 +397,13 @@ def job_cancelled(
     noted, openings = commit_to(note)
     body = {"reason": str(reason), "note": noted}
     return Draft(payload=issuer.payload(EntryType.JOB_CANCELLED, job, body), openings=openings)
+
+
+def federation_aborted(issuer: Issuer, *, federation: str, rounds: int, note: str | None = None) -> Draft:
+    """A partner stops its federation for good, after so many completed rounds."""
+    noted, openings = commit_to(note)
+    body = {"reason": str(AbortReason.REQUEST), "rounds": rounds, "note": noted}
+    return Draft(payload=issuer.payload(EntryType.FEDERATION_ABORTED, federation, body), openings=openings)
 
 
 def job_approved(issuer: Issuer, *, job: str, terms: str, expires_at: datetime) -> Draft:

@@ -1,9 +1,9 @@
-"""Following a job: by server-sent events, and where these do not come through, by asking again and again."""
+"""Following a job or a federation: by server-sent events, and where these do not come through, by asking again."""
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from time import monotonic
-from typing import Any, Final
+from typing import Any, Final, Generic, TypeVar
 
 from yingbi.client.exchange import Exchange, Question, route
 from yingbi.client.problems import read_object
@@ -11,7 +11,9 @@ from yingbi.client.status import HAS_RESULT, JobStatus, parse_status
 from yingbi.client.wire import Close, LostError, NextChunk, Reply, Steps, Wait
 from yingbi.errors import ErrorCode, UnavailableError, VerificationError
 
-__all__ = ["EventReader", "Tell", "watch"]
+__all__ = ["EventReader", "Followed", "Tell", "check_time", "follow", "watch"]
+
+_S = TypeVar("_S")
 
 Tell = Callable[[JobStatus], None]
 """Is told of every change of a job."""
@@ -23,38 +25,94 @@ _EVENT_LINES: Final = 10_000
 _EVENT_STREAM: Final = "text/event-stream"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Followed(Generic[_S]):
+    """Something that is followed: `name` as people call it, `path` where it is, and how what is sent of it is read.
+
+    `read_event`: what an event says of the status before it. `seen`: what a change is a change of. `waiting`: how to
+    ask for what comes after a status, and whether anything else than a result can come, so that waiting helps.
+    """
+
+    name: str
+    path: tuple[str, ...]
+    read: Callable[[Mapping[str, Any]], _S]
+    read_event: Callable[[_S, Mapping[str, Any]], _S]
+    is_settled: Callable[[_S], bool]
+    seen: Callable[[_S], object]
+    waiting: Callable[[_S], tuple[Mapping[str, str], bool]]
+
+
 def watch(exchange: Exchange, job: str, *, timeout_s: float | None, tell: Tell) -> Steps[JobStatus]:
     """Follow a job until nothing more comes without a person.
 
     Raises:
         UnavailableError: it takes longer than `timeout_s`; the job goes on.
     """
+    followed = Followed(
+        name=f"job `{job}`",
+        path=("jobs", job),
+        read=parse_status,
+        # What an event does not say stays.
+        read_event=lambda status, data: parse_status({**status.raw, **data, "job": status.job}),
+        is_settled=lambda status: status.is_settled,
+        seen=lambda status: (status.state, status.progress, status.has_result),
+        waiting=lambda status: ({"after_state": status.state}, status.state not in HAS_RESULT),
+    )
+    return (yield from follow(exchange, followed, timeout_s=timeout_s, tell=tell))
+
+
+def follow(
+    exchange: Exchange, followed: Followed[_S], *, timeout_s: float | None, tell: Callable[[_S], None]
+) -> Steps[_S]:
+    """Follow something until it is settled.
+
+    Raises:
+        UnavailableError: it takes longer than `timeout_s`, and goes on.
+    """
     end = None if timeout_s is None else monotonic() + timeout_s
-    status = parse_status((yield from exchange.ask_json(Question(path=route("jobs", job)))))
+    status = followed.read((yield from exchange.ask_json(Question(path=route(*followed.path)))))
     tell(status)
-    if not status.is_settled:
-        status = yield from _listen(exchange, status, end, tell)
-    while not status.is_settled:
-        left = _time_left(end, job)
-        status = yield from _ask_again(exchange, status, left, tell)
+    if not followed.is_settled(status):
+        status = yield from _listen(exchange, followed, status, end, tell)
+    while not followed.is_settled(status):
+        left = check_time(end, followed.name)
+        status = yield from _ask_again(exchange, followed, status, left, tell)
     return status
 
 
-def _listen(exchange: Exchange, status: JobStatus, end: float | None, tell: Tell) -> Steps[JobStatus]:
-    """Follow the events of a job until it is settled, or they end; return the last status that is known."""
-    question = Question(path=route("jobs", status.job, "events"), accept=_EVENT_STREAM)
+def check_time(end: float | None, name: str) -> float | None:
+    """Return how many seconds are left, or nothing where there is no end.
+
+    Raises:
+        UnavailableError: none are.
+    """
+    if end is None:
+        return None
+    left = end - monotonic()
+    if left <= 0:
+        raise UnavailableError(
+            ErrorCode.HUB_UNAVAILABLE, f"{name} takes longer", hint="it goes on; wait again, or come back later"
+        )
+    return left
+
+
+def _listen(
+    exchange: Exchange, followed: Followed[_S], status: _S, end: float | None, tell: Callable[[_S], None]
+) -> Steps[_S]:
+    """Follow events until something is settled, or they end; return the last status that is known."""
+    question = Question(path=route(*followed.path, "events"), accept=_EVENT_STREAM)
     reader = EventReader()
     try:
         listened = exchange.listen(question)
-        left = _time_left(end, status.job)
+        left = check_time(end, followed.name)
         # A stream may say nothing for as long as the hub likes; we do not like it longer than we wait in all.
         reply: Reply = yield replace(listened, timeout_s=min(listened.timeout_s, left or listened.timeout_s))
         if reply.status != 200 or not reply.headers.get("content-type", "").startswith(_EVENT_STREAM):
             return status
-        while not status.is_settled and (chunk := (yield NextChunk())) is not None:
+        while not followed.is_settled(status) and (chunk := (yield NextChunk())) is not None:
             for data in reader.feed(chunk):
-                status = _changed(status, data, tell)
-            _time_left(end, status.job)
+                status = _told(followed, status, followed.read_event(status, data), tell)
+            check_time(end, followed.name)
     except (LostError, VerificationError):
         # Proxies cut what stays open, and some change it; asking again always works.
         pass
@@ -64,41 +122,26 @@ def _listen(exchange: Exchange, status: JobStatus, end: float | None, tell: Tell
     return status
 
 
-def _ask_again(exchange: Exchange, status: JobStatus, left: float | None, tell: Tell) -> Steps[JobStatus]:
+def _ask_again(
+    exchange: Exchange, followed: Followed[_S], status: _S, left: float | None, tell: Callable[[_S], None]
+) -> Steps[_S]:
+    query, can_wait = followed.waiting(status)
     held_s = _HELD_OPEN_S if left is None else max(1, min(_HELD_OPEN_S, int(left)))
-    if status.state in HAS_RESULT:
-        held_s = 0  # no other state comes, only the result
-    query = {"after_state": status.state, "wait": str(held_s)}
-    question = Question(path=route("jobs", status.job), query=query, wait_s=held_s)
-    found = parse_status((yield from exchange.ask_json(question)))
-    if _seen(found) == _seen(status):
+    if not can_wait:
+        held_s = 0  # nothing else comes, only the result
+    question = Question(path=route(*followed.path), query={**query, "wait": str(held_s)}, wait_s=held_s)
+    found = followed.read((yield from exchange.ask_json(question)))
+    if followed.seen(found) == followed.seen(status):
         yield Wait(_PAUSE_S)
     else:
         tell(found)
     return found
 
 
-def _changed(status: JobStatus, data: Mapping[str, Any], tell: Tell) -> JobStatus:
-    """Return the status after an event; what the event does not say stays."""
-    found = parse_status({**status.raw, **data, "job": status.job})
-    if _seen(found) != _seen(status):
+def _told(followed: Followed[_S], status: _S, found: _S, tell: Callable[[_S], None]) -> _S:
+    if followed.seen(found) != followed.seen(status):
         tell(found)
     return found
-
-
-def _seen(status: JobStatus) -> tuple[object, ...]:
-    return status.state, status.progress, status.has_result
-
-
-def _time_left(end: float | None, job: str) -> float | None:
-    if end is None:
-        return None
-    left = end - monotonic()
-    if left <= 0:
-        raise UnavailableError(
-            ErrorCode.HUB_UNAVAILABLE, f"job `{job}` takes longer", hint="it goes on; wait again, or come back later"
-        )
-    return left
 
 
 class EventReader:

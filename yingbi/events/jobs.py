@@ -82,6 +82,7 @@ class RefusalReason(StrEnum):
     GRADE_TOO_HIGH = "grade-too-high"
     INTERMEDIARY_MISSING = "intermediary-missing"
     LIMIT_REACHED = "limit-reached"
+    MEMBER_REFUSED = "member-refused"
     NEGATIVE_LIST = "negative-list"
     OPERATION_NOT_GRANTED = "operation-not-granted"
     PARAMETER_NOT_ALLOWED = "parameter-not-allowed"
@@ -116,6 +117,7 @@ class CancellationReason(StrEnum):
     AGREEMENT_ENDED = "agreement-ended"
     CERTIFICATE_ENDED = "certificate-ended"
     DATASET_WITHDRAWN = "dataset-withdrawn"
+    FEDERATION_ENDED = "federation-ended"
     PARTICIPANT_ENDED = "participant-ended"
 
 
@@ -124,6 +126,7 @@ class Interruption(StrEnum):
 
     AGREEMENT_SUSPENDED = "agreement-suspended"
     CERTIFICATE_SUSPENDED = "certificate-suspended"
+    FEDERATION_INTERRUPTED = "federation-interrupted"
     PARTICIPANT_SUSPENDED = "participant-suspended"
     FROZEN = "frozen"
     NODE_LOST = "node-lost"

@@ -75,8 +75,12 @@ class EntryType(StrEnum):
     BUDGET_COMMITTED = "budget.committed"
     BUDGET_REFUNDED = "budget.refunded"
 
+    FEDERATION_JOINED = "federation.joined"
     FEDERATION_STARTED = "federation.started"
+    FEDERATION_ROUND_STARTED = "federation.round_started"
+    FEDERATION_CONTRIBUTED = "federation.contributed"
     FEDERATION_ROUND_COMPLETED = "federation.round_completed"
+    FEDERATION_INTERRUPTED = "federation.interrupted"
     FEDERATION_ABORTED = "federation.aborted"
     FEDERATION_COMPLETED = "federation.completed"
 

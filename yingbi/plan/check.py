@@ -8,35 +8,50 @@ import re
 import unicodedata
 from collections.abc import Iterator
 from decimal import Decimal
+from itertools import pairwise
 from typing import Final
 
-from yingbi.canonical import MAX_INT
+from yingbi.canonical import MAX_INT, JsonValue, parse_canonical
+from yingbi.errors import SandboxError
+from yingbi.ids import ID_PATTERN, MAX_ID, PARTY_PATTERN
 from yingbi.plan.model import (
     MAX_AGGREGATES,
     MAX_CONDITIONS,
     MAX_DIMENSIONS,
     MAX_FEATURES,
     MAX_JOINS,
+    MAX_MEMBERS,
+    MAX_ROUNDS,
+    MAX_TRAINING_FEATURES,
     MAX_VALUES,
+    MIN_MEMBERS,
     Aggregate,
+    CodedFeature,
     Column,
     Comparison,
     Condition,
     Dimension,
     Function,
     Join,
+    Member,
+    NumericFeature,
     Plan,
     Presentation,
     RegressionQuestion,
     Scalar,
     Source,
     TableQuestion,
+    TrainingFeature,
+    TrainingPrivacy,
+    TrainingQuestion,
 )
 
 __all__ = [
     "DATASET_PATTERN",
+    "MAX_CODES",
     "MAX_EDGES",
     "MAX_LIMIT",
+    "MAX_PARAMETERS_BYTES",
     "MAX_TEXT",
     "NAME_PATTERN",
     "OUTPUT_PATTERN",
@@ -47,6 +62,8 @@ __all__ = [
 MAX_TEXT: Final = 128
 MAX_EDGES: Final = 256
 MAX_LIMIT: Final = 1_000_000
+MAX_CODES: Final = 1024
+MAX_PARAMETERS_BYTES: Final = 4096
 NAME_PATTERN: Final = r"[a-z][a-z0-9_]{0,62}"
 OUTPUT_PATTERN: Final = r"[a-z][a-z0-9_]{0,126}"
 SLUG_PATTERN: Final = r"[a-z](?:[a-z0-9_-]{0,61}[a-z0-9])?"
@@ -56,6 +73,11 @@ _NAME: Final = re.compile(NAME_PATTERN)
 _OUTPUT: Final = re.compile(OUTPUT_PATTERN)
 _DATASET: Final = re.compile(DATASET_PATTERN)
 _NUMBER: Final = re.compile(r"-?[0-9]{1,30}(?:\.[0-9]{1,18})?")
+_DECIMAL: Final = re.compile(r"(?:0|[1-9][0-9]{0,14})(?:\.[0-9]{1,18})?|[1-9](?:\.[0-9]{1,4})?e-[1-9][0-9]?")
+_MAX_ENTITIES: Final = 1_000_000
+_MAX_EPSILON: Final = 100
+_MAX_DELTA: Final = Decimal("0.01")
+_MAX_PARAMETER_LEVELS: Final = 4
 _FRACTION: Final = re.compile(r"0\.[0-9]{1,6}")
 _WITHOUT_VALUE: Final = frozenset({Comparison.IS_NULL, Comparison.NOT_NULL})
 _WITH_MANY: Final = frozenset({Comparison.IN, Comparison.NOT_IN})
@@ -69,14 +91,18 @@ def check_plan(plan: Plan) -> list[str]:
     """Return every problem of form, each with its JSON path (docs/spec/plan.md, "Form"); none when the plan is fine."""
     question = plan.question
     problems = list(_check_source(question.source))
-    problems += _check_conditions(question.where, "$.question.where")
     if isinstance(question, TableQuestion):
+        problems += _check_conditions(question.where, "$.question.where")
         problems += _check_table(question)
         problems += _check_presentation(plan.presentation, question)
-    else:
+        return problems
+    if isinstance(question, RegressionQuestion):
+        problems += _check_conditions(question.where, "$.question.where")
         problems += _check_regression(question)
-        if plan.presentation is not None:
-            problems.append("$.presentation: expected none for a regression")
+    else:
+        problems += _check_training(question)
+    if plan.presentation is not None:
+        problems.append("$.presentation: expected none for what is not a table")
     return problems
 
 
@@ -161,6 +187,133 @@ def _check_regression(question: RegressionQuestion) -> Iterator[str]:
         yield from _check_column(feature, f"$.question.features[{index}]")
     if len({question.target, *question.features}) != 1 + len(question.features):
         yield "$.question.features: expected each column once, and not the target"
+
+
+def _check_training(question: TrainingQuestion) -> Iterator[str]:
+    path = "$.question"
+    if question.source.joins:
+        yield f"{path}.source.joins: expected none for a training"
+    if not _is_id(question.federation):
+        yield f"{path}.federation: expected an id"
+    yield from _check_members(question, f"{path}.members")
+    yield from _check_rounds(question, path)
+    yield from _check_parameters(question.parameters, f"{path}.parameters")
+    if not _NAME.fullmatch(question.target):
+        yield f"{path}.target: expected a name of small letters, digits and `_`"
+    if not _is_text(question.positive):
+        yield f"{path}.positive: expected text of 1 to {MAX_TEXT} visible characters (NFC)"
+    if not 1 <= len(question.features) <= MAX_TRAINING_FEATURES:
+        yield f"{path}.features: expected 1 to {MAX_TRAINING_FEATURES}, got {len(question.features)}"
+    for index, feature in enumerate(question.features):
+        yield from _check_feature(feature, f"{path}.features[{index}]")
+    if len({question.target, *(feature.name for feature in question.features)}) != 1 + len(question.features):
+        yield f"{path}.features: expected each column once, and not the target"
+    if question.privacy is not None:
+        yield from _check_privacy(question.privacy, f"{path}.privacy")
+
+
+def _check_members(question: TrainingQuestion, path: str) -> Iterator[str]:
+    members = question.members
+    if not MIN_MEMBERS <= len(members) <= MAX_MEMBERS:
+        yield f"{path}: expected {MIN_MEMBERS} to {MAX_MEMBERS}, got {len(members)}"
+    for index, member in enumerate(members):
+        yield from _check_member(member, f"{path}[{index}]")
+    if any(one.node >= other.node for one, other in pairwise(members)):
+        yield f"{path}: expected each node once, in ascending order"
+    # SECURITY: whoever stood there twice would be two of the parties that a sum is meant to hide each in.
+    if len({member.dataset for member in members}) != len(members):
+        yield f"{path}: expected each data set once"
+    if len({member.job for member in members}) != len(members):
+        yield f"{path}: expected each job once"
+    if question.own is None:
+        yield f"{path}: expected the data set of the source among them"
+
+
+def _check_member(member: Member, path: str) -> Iterator[str]:
+    if not _is_id(member.agreement):
+        yield f"{path}.agreement: expected an id"
+    if not _DATASET.fullmatch(member.dataset):
+        yield f"{path}.dataset: expected `unit/resource` in lower case"
+    if not _is_id(member.job):
+        yield f"{path}.job: expected an id"
+    if not (member.node.startswith("node:") and re.fullmatch(PARTY_PATTERN, member.node)):
+        yield f"{path}.node: expected a node such as `node:futian-tax`"
+
+
+def _check_rounds(question: TrainingQuestion, path: str) -> Iterator[str]:
+    count = len(question.members)
+    if question.privacy is None and question.quorum != count:
+        yield f"{path}.quorum: expected all {count} members: without noise nobody may be missing"
+    elif not MIN_MEMBERS <= question.quorum <= count:
+        yield f"{path}.quorum: expected {MIN_MEMBERS} to {count}"
+    if not 1 <= question.rounds <= MAX_ROUNDS:
+        yield f"{path}.rounds: expected 1 to {MAX_ROUNDS}"
+    if not 1 <= question.min_entities <= _MAX_ENTITIES:
+        yield f"{path}.min_entities: expected 1 to {_MAX_ENTITIES}"
+
+
+def _check_parameters(text: str, path: str) -> Iterator[str]:
+    try:
+        value = parse_canonical(text.encode(errors="surrogatepass"), max_bytes=MAX_PARAMETERS_BYTES)
+    except SandboxError:
+        yield f"{path}: expected canonical JSON of at most {MAX_PARAMETERS_BYTES} bytes"
+        return
+    if not isinstance(value, dict) or not _is_parameter(value, 0):
+        yield f"{path}: expected an object of texts, integers and booleans, lists and objects of them"
+
+
+def _is_parameter(value: JsonValue, level: int) -> bool:
+    if isinstance(value, dict | list):
+        inner = list(value.values()) if isinstance(value, dict) else value
+        return level < _MAX_PARAMETER_LEVELS and all(_is_parameter(item, level + 1) for item in inner)
+    return value is not None and _is_scalar(value)
+
+
+def _check_feature(feature: TrainingFeature, path: str) -> Iterator[str]:
+    if not _NAME.fullmatch(feature.name):
+        yield f"{path}.name: expected a name of small letters, digits and `_`"
+    if isinstance(feature, NumericFeature):
+        yield from _check_numeric(feature, path)
+    else:
+        yield from _check_codes(feature, f"{path}.codes")
+
+
+def _check_numeric(feature: NumericFeature, path: str) -> Iterator[str]:
+    if not _is_ascending(feature.bounds):
+        yield f"{path}.bounds: expected two numbers as text, the lower one first"
+    if len(feature.edges) > MAX_EDGES:
+        yield f"{path}.edges: expected at most {MAX_EDGES}, got {len(feature.edges)}"
+    if not _is_ascending(feature.edges):
+        yield f"{path}.edges: expected numbers as text, ascending"
+
+
+def _check_codes(feature: CodedFeature, path: str) -> Iterator[str]:
+    if not 1 <= len(feature.codes) <= MAX_CODES:
+        yield f"{path}: expected 1 to {MAX_CODES}, got {len(feature.codes)}"
+    if len(set(feature.codes)) != len(feature.codes) or not all(_is_text(code) for code in feature.codes):
+        yield f"{path}: expected different texts of 1 to {MAX_TEXT} visible characters (NFC)"
+
+
+def _check_privacy(privacy: TrainingPrivacy, path: str) -> Iterator[str]:
+    values = (("epsilon", privacy.epsilon), ("delta", privacy.delta), ("clip", privacy.clip or "1"))
+    wrong = [name for name, text in values if not _DECIMAL.fullmatch(text)]
+    yield from (f"{path}.{name}: expected a decimal as text" for name in wrong)
+    if "epsilon" not in wrong and not 0 < Decimal(privacy.epsilon) <= _MAX_EPSILON:
+        yield f"{path}.epsilon: expected more than 0 and at most {_MAX_EPSILON}"
+    if "delta" not in wrong and not 0 <= Decimal(privacy.delta) < _MAX_DELTA:
+        yield f"{path}.delta: expected 0 to below {_MAX_DELTA}"
+    if "clip" not in wrong and privacy.clip is not None and Decimal(privacy.clip) <= 0:
+        yield f"{path}.clip: expected more than 0"
+
+
+def _is_ascending(texts: tuple[str, ...]) -> bool:
+    if not all(_NUMBER.fullmatch(text) for text in texts):
+        return False
+    return all(Decimal(one) < Decimal(other) for one, other in pairwise(texts))
+
+
+def _is_id(text: str) -> bool:
+    return len(text) <= MAX_ID and re.fullmatch(ID_PATTERN, text) is not None
 
 
 def _check_conditions(conditions: tuple[Condition, ...], path: str) -> Iterator[str]:

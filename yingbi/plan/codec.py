@@ -4,21 +4,26 @@ The wire models are strict: nothing unknown, nothing converted. A column is writ
 """
 
 import json
+from dataclasses import replace
+from decimal import Decimal
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from yingbi.canonical import JsonValue, digest_json, parse_canonical
+from yingbi.canonical import JsonValue, canonical_bytes, digest_json, parse_canonical
 from yingbi.errors import ErrorCode, InvalidRequestError
-from yingbi.plan.check import MAX_EDGES, check_plan
+from yingbi.plan.check import MAX_CODES, MAX_EDGES, MAX_PARAMETERS_BYTES, check_plan
 from yingbi.plan.model import (
     MAX_AGGREGATES,
     MAX_CONDITIONS,
     MAX_DIMENSIONS,
     MAX_FEATURES,
     MAX_JOINS,
+    MAX_MEMBERS,
+    MAX_TRAINING_FEATURES,
     MAX_VALUES,
     Aggregate,
+    CodedFeature,
     Column,
     Comparison,
     Condition,
@@ -28,20 +33,29 @@ from yingbi.plan.model import (
     Function,
     Join,
     JoinKind,
+    Member,
+    NumericFeature,
     OrderBy,
     Plan,
     Presentation,
     Question,
+    Recipe,
     RegressionQuestion,
     ReleasedCondition,
     Source,
     TableQuestion,
+    TrainingFeature,
+    TrainingPrivacy,
+    TrainingQuestion,
 )
 from yingbi.plan.names import default_names
 
 __all__ = [
     "MAX_PLAN_BYTES",
     "PLAN_VERSION",
+    "canonical_training",
+    "common_digest",
+    "common_json",
     "malformed_plan",
     "parse_plan",
     "parse_plan_bytes",
@@ -54,6 +68,7 @@ MAX_PLAN_BYTES: Final = 262_144
 PLAN_VERSION: Final = 1
 _MAX_SHOWN: Final = 8
 _MAX_PATH: Final = 96
+_TAGS: Final = frozenset({"table", "regression", "training", "numeric", "coded", "bool", "int", "constrained-str"})
 
 _ColumnText = Annotated[
     str, Field(max_length=200, pattern=r"^(?:[a-z][a-z0-9_-]*/[a-z][a-z0-9_-]*\.)?[a-z][a-z0-9_]*$")
@@ -118,6 +133,51 @@ class _Regression(_Wire):
     where: _Conditions = ()
 
 
+class _Member(_Wire):
+    agreement: _Text
+    dataset: _Text
+    job: _Text
+    node: _Text
+
+
+class _Numeric(_Wire):
+    name: _Text
+    kind: Literal["numeric"]
+    bounds: Annotated[tuple[_Text, _Text], Field(strict=False)]
+    edges: Annotated[tuple[_Text, ...], Field(max_length=MAX_EDGES, strict=False)] = ()
+
+
+class _Coded(_Wire):
+    name: _Text
+    kind: Literal["coded"]
+    codes: Annotated[tuple[_Text, ...], Field(max_length=MAX_CODES, strict=False)]
+
+
+class _Privacy(_Wire):
+    epsilon: _Text
+    delta: _Text
+    clip: _Text | None = None
+
+
+_Feature = Annotated[_Numeric | _Coded, Field(discriminator="kind")]
+
+
+class _Training(_Wire):
+    kind: Literal["training"]
+    source: _Source
+    federation: _Text
+    members: Annotated[tuple[_Member, ...], Field(max_length=MAX_MEMBERS, strict=False)]
+    quorum: int
+    rounds: int
+    min_entities: int
+    recipe: Recipe = Field(strict=False)
+    parameters: dict[str, Any] = {}
+    target: _Text
+    positive: _Text
+    features: Annotated[tuple[_Feature, ...], Field(max_length=MAX_TRAINING_FEATURES, strict=False)]
+    privacy: _Privacy | None = None
+
+
 class _ReleasedCondition(_Wire):
     output: _Text
     comparison: Comparison = Field(alias="is", strict=False)
@@ -143,7 +203,7 @@ class _Presentation(_Wire):
 class _Plan(_Wire):
     # Not `Literal`, which takes `true` for 1.
     v: Annotated[int, Field(ge=PLAN_VERSION, le=PLAN_VERSION)]
-    question: Annotated[_Table | _Regression, Field(discriminator="kind")]
+    question: Annotated[_Table | _Regression | _Training, Field(discriminator="kind")]
     presentation: _Presentation | None = None
 
 
@@ -185,6 +245,8 @@ def plan_to_json(plan: Plan) -> dict[str, JsonValue]:
 
 def question_to_json(question: Question) -> dict[str, JsonValue]:
     """Write a question as JSON, every member present, in the order of the question."""
+    if isinstance(question, TrainingQuestion):
+        return _training_json(question)
     value: dict[str, JsonValue] = {
         "source": _source_json(question.source),
         "where": [_condition_json(condition) for condition in question.where],
@@ -210,7 +272,38 @@ def question_digest(question: Question) -> str:
     INVARIANT: the layout of the answer takes no part, so that cache, ledger and history know one question by one name
     (docs/spec/plan.md, "Digest").
     """
+    if isinstance(question, TrainingQuestion):
+        return digest_json(_training_json(canonical_training(question)))
     return digest_json(_sorted_question(question_to_json(question)))
+
+
+def canonical_training(question: TrainingQuestion) -> TrainingQuestion:
+    """Return a training question with every number in its one spelling: `1.0` is `1`, `1e-6` is `0.000001`."""
+    privacy = question.privacy
+    if privacy is not None:
+        privacy = TrainingPrivacy(
+            epsilon=_plain(privacy.epsilon),
+            delta=_plain(privacy.delta),
+            clip=None if privacy.clip is None else _plain(privacy.clip),
+        )
+    features = tuple(_canonical_feature(feature) for feature in question.features)
+    return replace(question, features=features, privacy=privacy)
+
+
+def common_json(question: TrainingQuestion) -> dict[str, JsonValue]:
+    """Return what all members of a federation are asked alike: the question without `source`, in canonical spelling."""
+    value = _training_json(canonical_training(question))
+    del value["source"]
+    return value
+
+
+def common_digest(question: TrainingQuestion) -> str:
+    """Return the terms of a federation: SHA-256 over the canonical JSON of its common part.
+
+    INVARIANT: the same for all members, before and after binding: it is what each attests when it joins
+    (docs/spec/federation.md, "What is asked").
+    """
+    return digest_json(common_json(question))
 
 
 def malformed_plan(problems: list[str]) -> InvalidRequestError:
@@ -235,7 +328,7 @@ def _path(location: tuple[int | str, ...], value: JsonValue) -> str:
     path, here = "$", value
     for step in location:
         if isinstance(here, dict) and isinstance(step, str):
-            if step not in here and step in ("table", "regression", "bool", "int", "constrained-str"):
+            if step not in here and step in _TAGS:
                 continue
             path, here = f"{path}.{_shown(step)}", here.get(step)
         elif isinstance(here, list | tuple) and isinstance(step, int):
@@ -266,12 +359,18 @@ def _describe(item: Any) -> str:
 
 
 def _plan(wire: _Plan) -> Plan:
-    question = _table(wire.question) if isinstance(wire.question, _Table) else _regression(wire.question)
+    question = _question(wire.question)
     if wire.presentation is not None:
         return Plan(question=question, presentation=_presentation(wire.presentation))
     if isinstance(question, TableQuestion):
         return Plan(question=question, presentation=Presentation(names=default_names(question)))
     return Plan(question=question)
+
+
+def _question(wire: _Table | _Regression | _Training) -> Question:
+    if isinstance(wire, _Table):
+        return _table(wire)
+    return _regression(wire) if isinstance(wire, _Regression) else _training(wire)
 
 
 def _table(wire: _Table) -> TableQuestion:
@@ -292,6 +391,44 @@ def _regression(wire: _Regression) -> RegressionQuestion:
         features=tuple(_column(feature) for feature in wire.features),
         where=_conditions(wire.where),
     )
+
+
+def _training(wire: _Training) -> TrainingQuestion:
+    return TrainingQuestion(
+        source=_source(wire.source),
+        federation=wire.federation,
+        members=tuple(
+            Member(agreement=item.agreement, dataset=item.dataset, job=item.job, node=item.node)
+            for item in wire.members
+        ),
+        quorum=wire.quorum,
+        rounds=wire.rounds,
+        min_entities=wire.min_entities,
+        recipe=wire.recipe,
+        parameters=_parameters(wire.parameters),
+        target=wire.target,
+        positive=wire.positive,
+        features=tuple(_feature(item) for item in wire.features),
+        privacy=_privacy(wire.privacy),
+    )
+
+
+def _parameters(value: dict[str, Any]) -> str:
+    try:
+        return canonical_bytes(value).decode()
+    except InvalidRequestError:
+        problem = "expected texts, integers and booleans, lists and objects of them, named in ASCII"
+        raise malformed_plan([f"$.question.parameters: {problem}"]) from None
+
+
+def _feature(wire: _Numeric | _Coded) -> TrainingFeature:
+    if isinstance(wire, _Numeric):
+        return NumericFeature(name=wire.name, bounds=wire.bounds, edges=wire.edges)
+    return CodedFeature(name=wire.name, codes=wire.codes)
+
+
+def _privacy(wire: _Privacy | None) -> TrainingPrivacy | None:
+    return None if wire is None else TrainingPrivacy(epsilon=wire.epsilon, delta=wire.delta, clip=wire.clip)
 
 
 def _source(wire: _Source) -> Source:
@@ -380,6 +517,56 @@ def _presentation_json(presentation: Presentation) -> JsonValue:
         "order_by": [{"output": item.output, "direction": str(item.direction)} for item in presentation.order_by],
         "limit": presentation.limit,
     }
+
+
+def _training_json(question: TrainingQuestion) -> dict[str, JsonValue]:
+    privacy = question.privacy
+    return {
+        "kind": "training",
+        "source": _source_json(question.source),
+        "federation": question.federation,
+        "members": [
+            {"agreement": item.agreement, "dataset": item.dataset, "job": item.job, "node": item.node}
+            for item in question.members
+        ],
+        "quorum": question.quorum,
+        "rounds": question.rounds,
+        "min_entities": question.min_entities,
+        "recipe": str(question.recipe),
+        "parameters": parse_canonical(question.parameters.encode(), max_bytes=MAX_PARAMETERS_BYTES),
+        "target": question.target,
+        "positive": question.positive,
+        "features": [_feature_json(feature) for feature in question.features],
+        "privacy": None
+        if privacy is None
+        else {"epsilon": privacy.epsilon, "delta": privacy.delta, "clip": privacy.clip},
+    }
+
+
+def _feature_json(feature: TrainingFeature) -> JsonValue:
+    if isinstance(feature, NumericFeature):
+        return {
+            "name": feature.name,
+            "kind": "numeric",
+            "bounds": list(feature.bounds),
+            "edges": list(feature.edges),
+        }
+    return {"name": feature.name, "kind": "coded", "codes": list(feature.codes)}
+
+
+def _canonical_feature(feature: TrainingFeature) -> TrainingFeature:
+    if not isinstance(feature, NumericFeature):
+        return feature
+    low, high = (_plain(bound) for bound in feature.bounds)
+    return replace(feature, bounds=(low, high), edges=tuple(_plain(edge) for edge in feature.edges))
+
+
+def _plain(text: str) -> str:
+    """Return the one text of a decimal: no exponent, no zeros to spare, no minus before zero."""
+    plain = format(Decimal(text), "f")
+    if "." in plain:
+        plain = plain.rstrip("0").rstrip(".")
+    return "0" if plain == "-0" else plain
 
 
 def _sorted_question(value: dict[str, Any]) -> dict[str, Any]:

@@ -17,8 +17,14 @@ __all__ = [
     "MAX_DIMENSIONS",
     "MAX_FEATURES",
     "MAX_JOINS",
+    "MAX_MEMBERS",
+    "MAX_ROUNDS",
+    "MAX_TRAINING_FEATURES",
     "MAX_VALUES",
+    "MIN_MEMBERS",
     "Aggregate",
+    "AnsweredQuestion",
+    "CodedFeature",
     "Column",
     "Comparison",
     "Condition",
@@ -28,15 +34,21 @@ __all__ = [
     "Function",
     "Join",
     "JoinKind",
+    "Member",
+    "NumericFeature",
     "OrderBy",
     "Plan",
     "Presentation",
     "Question",
+    "Recipe",
     "RegressionQuestion",
     "ReleasedCondition",
     "Scalar",
     "Source",
     "TableQuestion",
+    "TrainingFeature",
+    "TrainingPrivacy",
+    "TrainingQuestion",
 ]
 
 MAX_DIMENSIONS: Final = 4
@@ -45,6 +57,10 @@ MAX_CONDITIONS: Final = 16
 MAX_VALUES: Final = 256
 MAX_JOINS: Final = 4
 MAX_FEATURES: Final = 32
+MAX_TRAINING_FEATURES: Final = 64
+MIN_MEMBERS: Final = 3
+MAX_MEMBERS: Final = 64
+MAX_ROUNDS: Final = 1000
 
 Scalar = str | int | bool
 
@@ -89,6 +105,15 @@ class Family(StrEnum):
 
     LINEAR = "linear"
     LOGISTIC = "logistic"
+
+
+class Recipe(StrEnum):
+    """What a federation trains, or adds up."""
+
+    LOGISTIC_REGRESSION = "logistic_regression"
+    GRADIENT_BOOSTED_TREES = "gradient_boosted_trees"
+    SMALL_NETWORK = "small_network"
+    WOE_BINS = "woe_bins"
 
 
 class Direction(StrEnum):
@@ -184,7 +209,78 @@ class RegressionQuestion:
     where: tuple[Condition, ...] = ()
 
 
-Question = TableQuestion | RegressionQuestion
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Member:
+    """One member job of a federation: its agreement, data set, job and node."""
+
+    agreement: str
+    dataset: str
+    job: str
+    node: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NumericFeature:
+    """A number: its public bounds, and public bin edges in ascending order (none where the recipe takes no bins)."""
+
+    name: str
+    bounds: tuple[str, str]
+    edges: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CodedFeature:
+    """A code or boolean: all its public values; a value's place in `codes` is its number."""
+
+    name: str
+    codes: tuple[str, ...]
+
+
+TrainingFeature = NumericFeature | CodedFeature
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingPrivacy:
+    """What a member job spends of its agreement's budget; `clip`: norm of one record's part, where a recipe clips."""
+
+    epsilon: str
+    delta: str
+    clip: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingQuestion:
+    """One member's part of a federation: the same for all members but for `source` (docs/spec/federation.md).
+
+    Columns are named alone, because each member reads them from its own data set. `parameters` is the canonical JSON
+    (RFC 8785) of the recipe's parameters, which only the recipe interprets. `positive` is the target's value that
+    counts as the event. `min_entities`: fewest entities in anything that the model tells
+    apart. The order of the features is part of the question; `privacy` is absent in exact mode.
+    """
+
+    source: Source
+    federation: str
+    members: tuple[Member, ...]
+    quorum: int
+    rounds: int
+    min_entities: int
+    recipe: Recipe
+    parameters: str = "{}"
+    target: str
+    positive: str
+    features: tuple[TrainingFeature, ...]
+    privacy: TrainingPrivacy | None = None
+
+    @property
+    def own(self) -> Member | None:
+        """Return the member whose data set is the source, or nothing where none is."""
+        return next((member for member in self.members if member.dataset == self.source.dataset), None)
+
+
+AnsweredQuestion = TableQuestion | RegressionQuestion
+"""What one node answers by itself."""
+
+Question = AnsweredQuestion | TrainingQuestion
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -220,7 +316,7 @@ class Presentation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """A question and how its answer is laid out; a regression has `presentation=None`."""
+    """A question and how its answer is laid out; only a table has a `presentation`."""
 
     question: Question
     presentation: Presentation | None = None

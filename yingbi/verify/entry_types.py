@@ -15,7 +15,7 @@ _VERBS: Final = {
     "job": "submitted approved refused leased started failed cancelled interrupted",
     "output": "checked held released delivered destroyed",
     "budget": "granted reserved committed refunded",
-    "federation": "started round_completed aborted completed",
+    "federation": "joined started round_started contributed round_completed interrupted aborted completed",
     "code": "proposed reviewed approved revoked",
     "challenge": "published claimed admitted scored awarded closed",
     "lease": "granted renewed frozen destroyed",

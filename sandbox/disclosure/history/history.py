@@ -35,7 +35,7 @@ from yingbi.canonical import JsonValue
 from yingbi.errors import ErrorCode, RefusedError, UnavailableError
 from yingbi.events.outputs import CheckVerdict, Risk
 from yingbi.plan.codec import question_digest
-from yingbi.plan.model import Column, Dimension, Question, TableQuestion
+from yingbi.plan.model import AnsweredQuestion, Column, Dimension, TableQuestion
 
 __all__ = ["History"]
 
@@ -499,7 +499,7 @@ def _near(movements: Sequence[tuple[SystemKey, Movement]], proposal: Proposal) -
     return (Finding(risk=Risk.SECONDARY_DISCLOSURE, rule=_PROTECTION_RULE, verdict=verdict, cells=near),)
 
 
-def _dimensions(question: Question) -> tuple[Dimension, ...]:
+def _dimensions(question: AnsweredQuestion) -> tuple[Dimension, ...]:
     return question.group_by if isinstance(question, TableQuestion) else ()
 
 

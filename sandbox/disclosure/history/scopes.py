@@ -12,7 +12,7 @@ from typing import Final
 from sandbox.catalog.model import Catalogue, DataItem, Dataset, Visibility
 from sandbox.operations.measure import Measure, MeasureKind
 from yingbi.errors import ErrorCode, InvalidRequestError
-from yingbi.plan.model import Column, Comparison, Condition, Dimension, JoinKind, Question, TableQuestion
+from yingbi.plan.model import AnsweredQuestion, Column, Comparison, Condition, Dimension, JoinKind, TableQuestion
 
 __all__ = [
     "ROWS",
@@ -82,7 +82,7 @@ def is_confidential(catalogue: Catalogue, column: Column) -> bool:
     return item_of(catalogue, column).visibility is Visibility.CONFIDENTIAL
 
 
-def conditions_of(question: Question, measure: Measure, catalogue: Catalogue) -> tuple[Condition, ...]:
+def conditions_of(question: AnsweredQuestion, measure: Measure, catalogue: Catalogue) -> tuple[Condition, ...]:
     """Return everything that a row must meet to count in a measure, sorted, each once.
 
     Where a column can be null, the rows that have a value are a class that the answer speaks about.
@@ -96,7 +96,7 @@ def conditions_of(question: Question, measure: Measure, catalogue: Catalogue) ->
     return tuple(sorted(found, key=lambda item: (item.column, item.comparison, tuple(map(str, item.values)))))
 
 
-def scope_of(question: Question, measure: Measure, catalogue: Catalogue) -> Scope:
+def scope_of(question: AnsweredQuestion, measure: Measure, catalogue: Catalogue) -> Scope:
     """Return which rows a measure of a question adds up (versions pinned)."""
     source = question.source
     versions = [(source.dataset, source.version), *((join.dataset, join.version) for join in source.joins)]
@@ -111,7 +111,9 @@ def scope_of(question: Question, measure: Measure, catalogue: Catalogue) -> Scop
     )
 
 
-def systems_of(question: Question, measure: Measure, scope: Scope, catalogue: Catalogue) -> tuple[SystemKey, ...]:
+def systems_of(
+    question: AnsweredQuestion, measure: Measure, scope: Scope, catalogue: Catalogue
+) -> tuple[SystemKey, ...]:
     """Return the systems that a measure speaks about; none where everything in it is public.
 
     A sum of a public column over a set that is not public speaks about who is in that set, and is guarded as a count
@@ -134,7 +136,7 @@ def _homes(scope: Scope, catalogue: Catalogue) -> set[str]:
     return secret | members
 
 
-def is_weighted(question: Question, keys: Sequence[SystemKey], scope: Scope, catalogue: Catalogue) -> bool:
+def is_weighted(question: AnsweredQuestion, keys: Sequence[SystemKey], scope: Scope, catalogue: Catalogue) -> bool:
     """Return whether rows of a system count several times in the answer, so that it is not a sum over a set.
 
     SECURITY: such answers are held for a person, never passed.
@@ -150,7 +152,7 @@ def _rows_a_unit(catalogue: Catalogue, scope: Scope, names: Iterable[str]) -> in
     return max(version.max_rows_per_unit for version in found if version is not None)
 
 
-def _can_be_null(question: Question, column: Column, catalogue: Catalogue) -> bool:
+def _can_be_null(question: AnsweredQuestion, column: Column, catalogue: Catalogue) -> bool:
     joined = {join.dataset for join in question.source.joins if join.kind is JoinKind.LEFT}
     return column.dataset in joined or item_of(catalogue, column).nullable
 

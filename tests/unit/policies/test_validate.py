@@ -99,10 +99,24 @@ def test_a_contradiction_is_found_where_it_stands(name: str) -> None:
 
 
 def test_private_mode_needs_a_budget() -> None:
-    text = edited("mode: exact", "mode: private")
+    text = edited("mode: exact", "mode: private", edited("[aggregate, psi, train.vertical_logistic, score]", "[train]"))
     assert check(text) == ()
     (found,) = check(edited('privacy: {epsilon: "4.0", delta: "1e-6"}\n', "", text))
     assert "needs a budget" in found.message
+
+
+def test_private_mode_is_for_training_only() -> None:
+    text = edited("mode: exact", "mode: private")
+    found = {item.path: item.message for item in check(text)}
+    assert set(found) == {"operations[0]", "operations[1]", "operations[3]"}
+    assert "`aggregate` has no noisy form" in found["operations[0]"]
+
+
+def test_values_may_be_edges_of_a_training() -> None:
+    text = edited("uses: [aggregate, train],", 'uses: [aggregate, train], values: ["100", "200"],')
+    assert check(text) == ()
+    text = edited("uses: [aggregate, train],", 'uses: [aggregate], values: ["100"],')
+    assert ["grant nothing" in item.message for item in check(text)] == [True]
 
 
 def test_hints_name_what_was_meant() -> None:

@@ -119,6 +119,26 @@ def test_links_and_devices_are_refused(tmp_path: Path, kind: int) -> None:
         opened(tmp_path, made((item, b"/etc/passwd")))
 
 
+@pytest.mark.parametrize(
+    ("name", "attributes"),
+    [
+        ("x", 0x10),  # a folder
+        ("x", 0x08),  # a volume's label
+        ("x", 0x400),  # a reparse point
+        ("x", 0x02),  # hidden
+        ("y/", 0x12),
+    ],
+)
+def test_what_another_system_would_not_take_for_a_plain_file_is_refused(
+    tmp_path: Path, name: str, attributes: int
+) -> None:
+    item = zipfile.ZipInfo(f"evidence/{name}")
+    item.external_attr = (stat.S_IFDIR if name.endswith("/") else stat.S_IFREG) << 16 | attributes
+    content = b"" if name.endswith("/") else b"1"
+    with pytest.raises(Malformed, match="plain files"):
+        opened(tmp_path, made((item, content), ("evidence/y/z", b"1")))
+
+
 def test_a_folder_with_content_is_refused(tmp_path: Path) -> None:
     data = made(("evidence/y/", b""), ("evidence/x", b"1"))
     at = data.index(b"PK\x01\x02")

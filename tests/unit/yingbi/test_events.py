@@ -12,11 +12,13 @@ from typing import Any, Final
 import pytest
 from pydantic import BaseModel, ValidationError
 
+from ledger.entry import MAX_ENTRY_BYTES, encode_entry
 from tests.lib.examples import minimal_body, minimal_payload
 from yingbi.canonical import canonical_bytes
 from yingbi.errors import ErrorCode, InvalidRequestError
 from yingbi.events import BODY_MODELS, NOUNS, EntryType
 from yingbi.events.fields import MAX_ITEMS, MAX_PARTIES
+from yingbi.ids import new_id
 from yingbi.keys import SigningKey, VerifyKey
 from yingbi.statement import parse_statement, sign, verify_signatures
 
@@ -35,7 +37,7 @@ PROTOCOL: Final = {
     "job": "submitted approved refused leased started failed cancelled interrupted",
     "output": "checked held released delivered destroyed",
     "budget": "granted reserved committed refunded",
-    "federation": "started round_completed aborted completed",
+    "federation": "joined started round_started contributed round_completed interrupted aborted completed",
     "code": "proposed reviewed approved revoked",
     "challenge": "published claimed admitted scored awarded closed",
     "lease": "granted renewed frozen destroyed",
@@ -274,7 +276,12 @@ ACCEPTED: Final = {
     "a small epsilon": (EntryType.JOB_SUBMITTED, {"epsilon": "0.0000000001"}),
     "a leap day": (EntryType.CERTIFICATE_EXPIRED, {"valid_until": "2028-02-29T23:59:59.999999Z"}),
     "a negative score": (EntryType.CHALLENGE_SCORED, {"score": "-0.1234567891"}),
-    "parties in order": (EntryType.FEDERATION_STARTED, {"participants": ["node:a", "node:b", "node:c"]}),
+    "parties in order": (EntryType.FEDERATION_ROUND_STARTED, {"participants": ["node:a", "node:b", "node:c"]}),
+    "a round that is given up": (EntryType.FEDERATION_ROUND_COMPLETED, {"aggregate": None, "state": None}),
+    "a round with its sum": (
+        EntryType.FEDERATION_ROUND_COMPLETED,
+        {"aggregate": "sha256:" + "0" * 64, "state": "sha256:" + "1" * 64},
+    ),
     "a period of no length": (
         EntryType.LEASE_GRANTED,
         {"valid_from": "2026-11-21T08:00:00.000000Z", "valid_until": "2026-11-21T08:00:00.000000Z"},
@@ -284,6 +291,7 @@ ACCEPTED: Final = {
 _JWK: Final = {"kty": "OKP", "crv": "Ed25519", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}
 _DIGEST: Final = "sha256:" + "0" * 64
 _ITEM: Final = {"dataset": "ds-1", "version": 1}
+_MEMBER: Final = {"node": "node:a", "job": "job-1", "attempt": 1}
 
 REFUSED: Final = {
     "a private key": (EntryType.KEY_REGISTERED, {"jwk": {**_JWK, "d": _JWK["x"]}}),
@@ -324,10 +332,19 @@ REFUSED: Final = {
         EntryType.CERTIFICATE_NOTICED,
         {"valid_until": "2026-11-21T07:59:59.999999Z"},
     ),
-    "a party counted twice": (EntryType.FEDERATION_STARTED, {"participants": ["node:a", "node:a"]}),
-    "parties out of order": (EntryType.FEDERATION_STARTED, {"participants": ["node:b", "node:a"]}),
-    "no parties": (EntryType.FEDERATION_STARTED, {"participants": []}),
-    "too many parties": (EntryType.FEDERATION_STARTED, {"participants": [f"node:n{i:03}" for i in range(65)]}),
+    "a party counted twice": (EntryType.FEDERATION_ROUND_STARTED, {"participants": ["node:a", "node:a"]}),
+    "parties out of order": (EntryType.FEDERATION_ROUND_STARTED, {"participants": ["node:b", "node:a"]}),
+    "no parties": (EntryType.FEDERATION_ROUND_STARTED, {"participants": []}),
+    "too many parties": (EntryType.FEDERATION_ROUND_STARTED, {"participants": [f"node:n{i:03}" for i in range(65)]}),
+    "no members": (EntryType.FEDERATION_STARTED, {"members": []}),
+    "a member counted twice": (EntryType.FEDERATION_STARTED, {"members": [_MEMBER, {**_MEMBER, "job": "job-2"}]}),
+    "members out of order": (EntryType.FEDERATION_STARTED, {"members": [{**_MEMBER, "node": "node:b"}, _MEMBER]}),
+    "too many members": (
+        EntryType.FEDERATION_STARTED,
+        {"members": [{**_MEMBER, "node": f"node:n{i:03}"} for i in range(65)]},
+    ),
+    "a sum without a state": (EntryType.FEDERATION_ROUND_COMPLETED, {"aggregate": _DIGEST}),
+    "a state without a sum": (EntryType.FEDERATION_ROUND_COMPLETED, {"state": _DIGEST}),
     "a contribution counted twice": (
         EntryType.FEDERATION_ROUND_COMPLETED,
         {"contributions": [{"party": "node:a", "digest": _DIGEST}] * 2},
@@ -353,6 +370,33 @@ def test_refuses(entry_type: EntryType, members: dict[str, Any]) -> None:
     body = minimal_body(entry_type)
     assert accepts(entry_type, body)
     assert not accepts(entry_type, {**body, **members})
+
+
+_NODES: Final = [f"node:{'n' * 61}{i:02}" for i in range(MAX_PARTIES)]
+_OF_ALL: Final[dict[EntryType, dict[str, Any]]] = {
+    EntryType.FEDERATION_STARTED: {
+        "members": [{"node": node, "job": new_id("job"), "attempt": 999} for node in _NODES],
+    },
+    EntryType.FEDERATION_ROUND_STARTED: {"participants": _NODES},
+    EntryType.FEDERATION_ROUND_COMPLETED: {
+        "contributions": [{"party": node, "digest": _DIGEST} for node in _NODES],
+        "aggregate": _DIGEST,
+        "state": _DIGEST,
+    },
+    EntryType.FEDERATION_COMPLETED: {"participants": _NODES},
+}
+
+
+@pytest.mark.parametrize("entry_type", _OF_ALL, ids=str)
+def test_an_entry_has_place_for_as_many_members_as_there_may_be(entry_type: EntryType, signing_key: SigningKey) -> None:
+    """Names as long as they may be, ids as they are made, two signatures."""
+    body = {**minimal_body(entry_type), **_OF_ALL[entry_type], "epsilon": "1.0000000001"}
+    if entry_type is not EntryType.FEDERATION_STARTED:
+        del body["epsilon"]
+    payload = minimal_payload(entry_type, id=new_id("fed"), issuer="bureau:" + "b" * 63, body=body)
+    statement = sign(payload, [signing_key, SigningKey.generate()])
+    entry = encode_entry(seq=2**53 - 1, prev=bytes(32), time=payload["issued_at"], statement=statement)
+    assert len(entry) <= MAX_ENTRY_BYTES
 
 
 def test_key_entries_have_exactly_the_members_that_verifiers_read() -> None:

@@ -64,6 +64,13 @@ def proposal_without_text(realm: Realm) -> Statement:
     return sign(payload, [realm.key("person:officer")])
 
 
+def test_an_agreement_is_not_called_as_data_sets_are(realm: Realm) -> None:
+    """A freeze of the one would be a freeze of the other."""
+    with pytest.raises(StatementRefusedError, match="none of a data set") as caught:
+        realm.propose(realm.terms(id="ds-" + "a" * 26))
+    assert caught.value.rule is Rule.TERMS
+
+
 def test_a_text_of_another_digest_is_no_text(realm: Realm) -> None:
     terms = realm.terms()
     statement = proposal_without_text(realm)

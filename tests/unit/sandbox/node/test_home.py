@@ -14,6 +14,7 @@ from sandbox.isolation.limits import Limits
 from sandbox.node import tables as node_tables
 from sandbox.node.home import CONFIG_NAME, NodeConfig, NodeHome, upgrade_node
 from sandbox.node.running import Running
+from sandbox.privacy import tables as privacy_tables
 from yingbi.errors import (
     ConflictError,
     ErrorCode,
@@ -53,7 +54,7 @@ def test_what_is_written_is_what_is_read(tmp_path: Path) -> None:
 
 
 def test_the_migrations_make_the_tables_that_the_code_declares(tmp_path: Path) -> None:
-    declared = (catalogue_tables, disclosure_tables, history_tables, node_tables)
+    declared = (catalogue_tables, disclosure_tables, history_tables, node_tables, privacy_tables)
     assert all(module.METADATA is METADATA for module in declared)
     home = NodeHome.create(tmp_path / "node", CONFIG)
     found = inspect(home.database)

@@ -149,9 +149,9 @@ def test_what_is_not_there(book: QuestionBook) -> None:
 def test_a_job_is_charged_once_however_often_it_is_said(book: QuestionBook) -> None:
     job = new()
     assert [book.charge(job.id, "agr-a") for _ in range(3)] == [1, 1, 1]
-    book.begin(job, ["agr-a"])
+    book.begin(job, {"agr-a": 3})
     book.end(job.id, QuestionState.FAILED, code="interrupted")
-    book.begin(job, ["agr-a", "agr-b"])
+    book.begin(job, {"agr-a": 3, "agr-b": 0})
     assert [found.jobs for found in book.consumption(["agr-a", "agr-b"]).values()] == [1, 1]
 
 
@@ -167,7 +167,7 @@ CHANGES: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("name", CHANGES)
 def test_a_question_goes_on_as_itself_and_as_no_other(book: QuestionBook, name: str) -> None:
     job = new()
-    book.begin(job, ["agr-a"])
+    book.begin(job, {"agr-a": 3})
     book.end(job.id, QuestionState.FAILED, code="x")
     with pytest.raises(RefusedError):
         book.begin(replace(job, **CHANGES[name]), ["agr-b"])
@@ -179,7 +179,7 @@ def test_a_job_is_found_by_its_submission(book: QuestionBook) -> None:
     mine, another = "sha256:" + "1" * 64, "sha256:" + "2" * 64
     job = replace(new(), asked={"plan": {}, "submission": mine})
     assert book.find_job(job.id, mine) is None
-    book.begin(job, ["agr-a"])
+    book.begin(job, {"agr-a": 3})
     found = book.find_job(job.id, mine)
     assert found is not None
     assert found.submission == mine
@@ -194,14 +194,14 @@ def test_a_job_is_found_by_its_submission(book: QuestionBook) -> None:
 
 def test_a_job_goes_on_after_a_failure_and_after_no_other_end(book: QuestionBook) -> None:
     job = new()
-    book.begin(job, ["agr-a"])
+    book.begin(job, {"agr-a": 3})
     with pytest.raises(ConflictError):
-        book.begin(job, ["agr-a"])
+        book.begin(job, {"agr-a": 3})
     for end in (QuestionState.FAILED, QuestionState.CANCELLED):
         book.end(job.id, end, code="x")
-        book.begin(job, ["agr-a"])
+        book.begin(job, {"agr-a": 3})
         assert (book.get(job.id).state, book.get(job.id).code, book.get(job.id).ended_at) == ("running", None, None)
     book.release(job.id, digest=DIGEST, content=b"{}")
     with pytest.raises(ConflictError):
-        book.begin(job, ["agr-a"])
+        book.begin(job, {"agr-a": 3})
     assert book.find("job-unknown") is None

@@ -18,7 +18,7 @@ from tests.lib.product_code import ROOT
 from tests.unit.sandbox.operations.examples import LATE, SCALES, TAX, aggregate, question
 from yingbi.errors import InvalidRequestError
 from yingbi.events.outputs import Risk
-from yingbi.plan.model import Aggregate, Family, Function, RegressionQuestion, Source
+from yingbi.plan.model import Aggregate, Family, Function, Recipe, RegressionQuestion, Source
 
 SHARED = {"measure", "operation", "registry"}
 MODULES = {item.name for item in pkgutil.iter_modules(sandbox.operations.__path__)} - SHARED
@@ -26,7 +26,8 @@ EACH = pytest.mark.parametrize("operation", OPERATIONS.values(), ids=OPERATIONS)
 
 
 def module_name(operation: Operation) -> str:
-    return operation.name.partition(".")[2]
+    # All recipes of federations share a module, a page and a test.
+    return operation.name.split(".")[1]
 
 
 # --- completeness -----------------------------------------------------------------------------------------------------
@@ -35,15 +36,18 @@ def module_name(operation: Operation) -> str:
 def test_every_module_is_an_operation_and_every_operation_a_module() -> None:
     assert {module_name(operation) for operation in OPERATIONS.values()} == MODULES
     for name in MODULES:
-        found = importlib.import_module(f"sandbox.operations.{name}").OPERATION
-        assert OPERATIONS[found.name] is found
+        module = importlib.import_module(f"sandbox.operations.{name}")
+        for found in getattr(module, "OPERATIONS", None) or (module.OPERATION,):
+            assert OPERATIONS[found.name] is found
 
 
-def test_every_function_and_family_of_a_plan_has_one_operation() -> None:
+def test_every_function_family_and_recipe_of_a_plan_has_one_operation() -> None:
     functions = [function for operation in OPERATIONS.values() for function in operation.functions]
     families = [operation.family for operation in OPERATIONS.values() if operation.family is not None]
+    recipes = [operation.recipe for operation in OPERATIONS.values() if operation.recipe is not None]
     assert sorted(functions) == sorted(Function)
     assert sorted(families) == sorted(Family)
+    assert sorted(recipes) == sorted(Recipe)
 
 
 @EACH

@@ -8,7 +8,7 @@ from policies.decision import Decision, Outcome
 from policies.disclosure import DisclosureRules
 from policies.request import Request
 from sandbox.catalog.model import Catalogue, DataItem, Dataset, DatasetVersion, ItemRole, ItemType, Visibility
-from sandbox.query.admit import Admitted, Rejection, admit
+from sandbox.query.admit import Admitted, AdmittedTraining, Rejection, admit
 from sandbox.query.bind import bind
 from sandbox.query.uses import datasets, operations, uses
 from yingbi.events.fields import Grade, Openness, PrivacyUnit
@@ -144,4 +144,6 @@ def permitted(plan: Plan, catalogue: Catalogue = CATALOGUE, decision: Decision =
         uses=uses(bound),
         place="node:futian",
     )
-    return admit(plan, catalogue, replace(decision, request=request))
+    found = admit(plan, catalogue, replace(decision, request=request))
+    assert not isinstance(found, AdmittedTraining)
+    return found

@@ -72,7 +72,7 @@ def test_an_ordinary_question_is_admitted(text: str) -> None:
     assert admitted.plan == plan
     assert admitted.digest == question_digest(plan.question)
     assert admitted.uses == uses(asked_for)
-    assert admitted.measures == measures_of(plan.question)
+    assert admitted.measures == measures_of(admitted.question)
     assert admitted.rules == PERMIT.disclosure
     assert admitted.terms == PERMIT.terms
 

@@ -425,36 +425,30 @@ STATEMENTS: dict[str, object] = {
 }
 
 
-@pytest.mark.parametrize("statement", STATEMENTS.values(), ids=STATEMENTS)
-def test_a_listing_of_keys_of_another_form_says_nothing(statement: object) -> None:
+def refused_by_listing(change: Callable[[int], dict[str, Any]], *, match: str) -> SdkHub:
+    """Ask for a result while the hub lists its keys with other members; it must be refused. Return the hub."""
     hub = SdkHub()
     with hub.connect() as client:
         job, _ = released(hub, client)
         listed = hub.listed
-        hub.listed = lambda index: {**listed(index), "statement": statement}  # type: ignore[method-assign]
-        with pytest.raises(VerificationError, match="roots"):
+        hub.listed = lambda index: {**listed(index), **change(index)}  # type: ignore[method-assign]
+        with pytest.raises(VerificationError, match=match):
             job.result()
+    return hub
+
+
+@pytest.mark.parametrize("statement", STATEMENTS.values(), ids=STATEMENTS)
+def test_a_listing_of_keys_of_another_form_says_nothing(statement: object) -> None:
+    refused_by_listing(lambda _: {"statement": statement}, match="roots")
 
 
 @pytest.mark.parametrize("claimed", [-1, 2**53, 2**80, True, 1.0, "1", None])
 def test_a_key_has_a_place_in_the_log(claimed: object) -> None:
-    hub = SdkHub()
-    with hub.connect() as client:
-        job, _ = released(hub, client)
-        listed = hub.listed
-        hub.listed = lambda index: {**listed(index), "index": claimed}  # type: ignore[method-assign]
-        with pytest.raises(VerificationError, match="places in the log"):
-            job.result()
+    refused_by_listing(lambda _: {"index": claimed}, match="places in the log")
 
 
 def test_keys_after_an_entry_are_not_asked_for() -> None:
-    hub = SdkHub()
-    with hub.connect() as client:
-        job, _ = released(hub, client)
-        listed = hub.listed
-        hub.listed = lambda index: {**listed(index), "index": 2**52 + index}  # type: ignore[method-assign]
-        with pytest.raises(VerificationError, match="roots"):
-            job.result()
+    hub = refused_by_listing(lambda index: {"index": 2**52 + index}, match="roots")
     assert not [request for request in hub.seen if request.url.path.endswith("/receipt")]
 
 

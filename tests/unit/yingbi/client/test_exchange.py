@@ -11,7 +11,7 @@ import pytest
 
 from tests.lib.sdk_hub import ADDRESS, MARKET, NODE, PARTNER, Pieces, SdkHub, fixed_key, problem
 from yingbi.client import JobRefusedError, Patience
-from yingbi.client.exchange import Question, route
+from yingbi.client.exchange import Question, list_all, route
 from yingbi.client.problems import error_of, plain, read_object
 from yingbi.client.statements import duty_granted
 from yingbi.client.wire import Reply
@@ -187,6 +187,7 @@ LIES: list[tuple[Fault, str]] = [
     (lambda _: httpx.Response(200, content=b'{"items": [], "next": ' + b"9" * 5000 + b"}"), "a JSON object"),
     (lambda _: httpx.Response(200, json={"items": {}}), "a page"),
     (lambda _: httpx.Response(200, json={"items": [], "next": 7}), "a page"),
+    (lambda _: httpx.Response(200, json={"items": [None] * 201, "next": None}), "a page"),
     (
         lambda _: httpx.Response(200, headers={"content-encoding": "gzip"}, stream=Pieces([b"\x1f\x8b"])),
         "packed",
@@ -271,6 +272,15 @@ def test_a_listing_is_read_to_its_end_and_a_catalogue_by_its_words() -> None:
         with pytest.raises(NotFoundError) as missing:
             client.dataset("tax/anual_filings")
     assert missing.value.hint == "did you mean `tax/annual_filings`"
+
+
+@pytest.mark.parametrize(("limit", "asked"), [(None, "200"), (7, "7"), (500, "200")])
+def test_no_more_is_asked_for_at_once_than_a_page_holds(limit: int | None, asked: str) -> None:
+    rows = [{"number": number} for number in range(200)]
+    hub = SdkHub(listings={"participants": rows})
+    with hub.connect() as client:
+        assert client.run(list_all(client.hub.exchange, ("participants",), limit=limit)) == rows[:limit]
+    assert hub.seen[-1].url.params["limit"] == asked
 
 
 RECORDS: list[Callable[[dict[str, Any]], object]] = [

@@ -3,6 +3,7 @@
 from yingbi.canonical import JsonValue
 from yingbi.plan.model import (
     Aggregate,
+    CodedFeature,
     Column,
     Comparison,
     Condition,
@@ -11,13 +12,17 @@ from yingbi.plan.model import (
     Function,
     Join,
     JoinKind,
+    Member,
+    NumericFeature,
     OrderBy,
     Plan,
     Presentation,
+    Recipe,
     RegressionQuestion,
     ReleasedCondition,
     Source,
     TableQuestion,
+    TrainingQuestion,
 )
 
 
@@ -63,6 +68,30 @@ REGRESSION = Plan(
         family=Family.LINEAR,
         target=column("tax"),
         features=(column("size"), column("staff")),
+    )
+)
+
+MEMBERS = tuple(
+    Member(agreement=f"agr-{name}", dataset=f"{name}/credit", job=f"job-{name}", node=f"node:{name}")
+    for name in ("market", "power", "tax")
+)
+
+TRAINING = Plan(
+    question=TrainingQuestion(
+        source=Source(dataset="tax/credit", version=1),
+        federation="fed-1",
+        members=MEMBERS,
+        quorum=3,
+        rounds=30,
+        min_entities=10,
+        recipe=Recipe.LOGISTIC_REGRESSION,
+        parameters='{"l2":"0.01"}',
+        target="defaulted",
+        positive="1",
+        features=(
+            NumericFeature(name="tax_paid", bounds=("0", "5000000"), edges=("0", "1000")),
+            CodedFeature(name="industry", codes=("A", "B")),
+        ),
     )
 )
 

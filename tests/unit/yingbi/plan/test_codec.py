@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.yingbi.plan.examples import QUESTION, REGRESSION, SHORT, TABLE
+from tests.unit.yingbi.plan.examples import QUESTION, REGRESSION, SHORT, TABLE, TRAINING
 from yingbi.canonical import canonical_bytes
 from yingbi.errors import ErrorCode, InvalidRequestError
 from yingbi.plan.codec import (
@@ -19,7 +19,7 @@ from yingbi.plan.codec import (
 from yingbi.plan.model import Plan, RegressionQuestion
 
 
-@pytest.mark.parametrize("plan", [TABLE, REGRESSION], ids=["table", "regression"])
+@pytest.mark.parametrize("plan", [TABLE, REGRESSION, TRAINING], ids=["table", "regression", "training"])
 def test_a_plan_survives_json(plan: Plan) -> None:
     assert parse_plan(plan_to_json(plan)) == plan
     assert parse_plan_bytes(canonical_bytes(plan_to_json(plan))) == plan

@@ -1,0 +1,110 @@
+"""Federations as people see them."""
+
+from collections.abc import Sequence
+
+from api.federation_groups import Group
+from api.federation_store import RoundFigures
+from api.refusals import not_found
+from api.schemas.federations import FederationMemberOut, FederationOut, OpenRoundOut, RoundOut
+from api.signing import Caller
+from api.visibility import may_see_job
+from api.wiring import Hub
+from policies.federations import Attempt, FederationState
+from policies.standing import Standing
+from policies.standing.federations import FederationStanding
+from yingbi.events import EntryType
+
+__all__ = ["WAITING", "federation_out", "visible_federation"]
+
+WAITING = "waiting"
+"""The state of a federation that the log does not have yet."""
+
+_WITH_REASON = (EntryType.FEDERATION_INTERRUPTED, EntryType.FEDERATION_ABORTED)
+
+
+def visible_federation(hub: Hub, standing: Standing, caller: Caller, name: str) -> Group:
+    """Return a federation of which the caller may know one of the jobs.
+
+    Raises:
+        NotFoundError: there is none, or it is somebody else's: never told apart.
+    """
+    group = hub.federation_groups.find(standing, name)
+    if group is None or not any(may_see_job(caller, standing, job) for job in group.jobs(standing)):
+        raise not_found("federation")
+    return group
+
+
+def federation_out(hub: Hub, standing: Standing, group: Group) -> FederationOut:
+    """Return the JSON form of a federation."""
+    started = standing.federations.get(group.id)
+    question, jobs = group.question, group.jobs(standing)
+    is_over = started is not None and started.state in (FederationState.COMPLETED, FederationState.ABORTED)
+    return FederationOut(
+        federation=group.id,
+        state=WAITING if started is None else started.state.value,
+        reason=None if started is None else _reason(hub, started),
+        partner=jobs[0].partner,
+        recipe=question.recipe.value,
+        terms=group.terms,
+        mode="exact" if question.privacy is None else "private",
+        quorum=question.quorum,
+        max_rounds=question.rounds,
+        members=_members(standing, group, None if started is None else started.attempt),
+        rounds=[] if started is None else _rounds(started, hub.federation_store.rounds(group.id)),
+        open=None if started is None or started.attempt is None else _open(started.attempt),
+        result=started.life.result if started is not None and is_over else None,
+        entries=[] if started is None else list(started.entries),
+    )
+
+
+def _reason(hub: Hub, started: FederationStanding) -> str | None:
+    if started.state not in (FederationState.INTERRUPTED, FederationState.ABORTED):
+        return None
+    last = hub.recorder.read(started.entries[-1]).statement
+    return str(last.payload.body["reason"]) if last.type in _WITH_REASON else None
+
+
+def _members(standing: Standing, group: Group, attempt: Attempt | None) -> list[FederationMemberOut]:
+    given = set() if attempt is None else set(attempt.contributions)
+    found = []
+    for member in group.question.members:
+        job = standing.jobs.get(member.job)
+        found.append(
+            FederationMemberOut(
+                node=member.node,
+                unit=standing.keys.organisation(member.node),
+                job=member.job,
+                agreement=member.agreement,
+                dataset=member.dataset,
+                state=None if job is None else job.state.value,
+                has_given=member.node in given,
+            )
+        )
+    return found
+
+
+def _open(attempt: Attempt) -> OpenRoundOut:
+    return OpenRoundOut(
+        round=attempt.round,
+        attempt=attempt.number,
+        participants=list(attempt.participants),
+        given=sorted(attempt.contributions),
+        expires_at=attempt.expires_at,
+    )
+
+
+def _rounds(started: FederationStanding, figures: Sequence[RoundFigures]) -> list[RoundOut]:
+    told = {one.round: one for one in figures}
+    return [
+        RoundOut(
+            round=one.number,
+            attempt=one.attempt,
+            participants=list(one.participants),
+            aggregate=one.aggregate,
+            state=one.state,
+            began_at=told[one.number].began_at if one.number in told else None,
+            ended_at=told[one.number].ended_at if one.number in told else None,
+            figures=dict(told[one.number].figures) if one.number in told else {},
+        )
+        for one in started.completed
+    ]

@@ -1,0 +1,1 @@
+"""The catalogue's Flower app for parties that hold the same columns of different records."""

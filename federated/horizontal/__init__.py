@@ -1,0 +1,1 @@
+"""Recipes of horizontal training: pure, NumPy only; docs/spec/recipes.md."""

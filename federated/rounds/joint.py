@@ -1,0 +1,109 @@
+"""A node's agent and its member, put together: what `sandbox.node.joint` asks of whoever takes part in federations."""
+
+from collections.abc import Callable
+
+from federated.horizontal.state import State
+from federated.rounds.chain import Course
+from federated.rounds.contribution import NodeCompute
+from federated.rounds.course import course_of
+from federated.rounds.member import Member
+from policies.decision import Reason
+from policies.federations import FederationState
+from policies.standing.federations import FederationStanding
+from sandbox.candidate import TrainedCandidate
+from sandbox.node.following import Follower
+from sandbox.node.joint import JointState
+from sandbox.node.statements import Made
+from sandbox.node.verifying import VerifiedJob
+from yingbi.errors import ErrorCode, RefusedError, SandboxError, UnavailableError
+from yingbi.events.jobs import RefusalReason
+from yingbi.plan.codec import common_digest
+from yingbi.plan.model import TrainingQuestion
+
+__all__ = ["NodeJoint", "course_of_job"]
+
+MakesCandidate = Callable[[TrainingQuestion, Course, State, FederationStanding], TrainedCandidate]
+
+
+class NodeJoint:
+    """Takes part in federations for one node; implements `sandbox.node.joint.JointWork`.
+
+    Args:
+        member: answers rounds.
+        compute: computes for it.
+        follower: the node's followed log.
+        candidate: makes of a final state what the gate judges.
+    """
+
+    def __init__(self, *, member: Member, compute: NodeCompute, follower: Follower, candidate: MakesCandidate) -> None:
+        self._member = member
+        self._compute = compute
+        self._follower = follower
+        self._candidate = candidate
+
+    def refuse(self, found: VerifiedJob) -> Reason | None:
+        """Return why this node cannot take part in a federation that is otherwise permitted, or nothing."""
+        try:
+            course = course_of_job(found)
+        except SandboxError as error:
+            return Reason(code=RefusalReason.PLAN_NOT_ADMITTED, rule=None, message=error.message)
+        return self._compute.refuse(found, course)
+
+    def join(self, found: VerifiedJob) -> Made:
+        """Return the statement with which an attempt of a member job joins its federation."""
+        training = _training(found)
+        return self._member.join(found, federation=training.federation, terms=common_digest(training))
+
+    def look(self, found: VerifiedJob) -> JointState:
+        """Return where the federation of a started member job is, by the followed log."""
+        training = _training(found)
+        with self._follower.lock:
+            standing = self._follower.standing.federations.get(training.federation)
+        if standing is None or standing.started.terms != common_digest(training):
+            return JointState.WAITING
+        attempts = {one.job: one.attempt for one in standing.members}
+        if standing.state is FederationState.ABORTED:
+            return JointState.ABORTED
+        if standing.state is FederationState.INTERRUPTED:
+            # An attempt that has joined since waits for the federation to go on.
+            is_old = attempts.get(found.job) == found.attempt
+            return JointState.INTERRUPTED if is_old else JointState.WAITING
+        if standing.state is FederationState.COMPLETED and self._member.final_state(training.federation) is not None:
+            return JointState.FINISHED
+        return JointState.WAITING
+
+    def result(self, question: TrainingQuestion) -> TrainedCandidate:
+        """Return what a finished federation has trained.
+
+        Raises:
+            UnavailableError: it is not here.
+        """
+        state = self._member.final_state(question.federation)
+        with self._follower.lock:
+            standing = self._follower.standing.federations.get(question.federation)
+        if state is None or standing is None:
+            raise UnavailableError(ErrorCode.ENGINE_FAILED, "the federation's final state is not here")
+        return self._candidate(question, course_of(question), state, standing)
+
+    def forget(self, job: str, *, with_state: bool) -> None:
+        """Erase what an attempt needed; with all that was computed, and what it kept of its budget, at its end."""
+        self._member.forget(job, with_state=with_state)
+        self._compute.forget(job)
+        if with_state:
+            self._compute.settle(job)
+
+
+def course_of_job(found: VerifiedJob) -> Course:
+    """Return the course of a member job.
+
+    Raises:
+        InvalidRequestError: its recipe does not take it.
+    """
+    return course_of(_training(found))
+
+
+def _training(found: VerifiedJob) -> TrainingQuestion:
+    training = found.training
+    if training is None:
+        raise RefusedError(ErrorCode.JOB_REFUSED, "expected a federation's member job")
+    return training

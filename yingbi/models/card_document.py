@@ -1,0 +1,64 @@
+"""The document that a model card is made from: a released model, its evaluation, and what is known around them."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from yingbi.canonical import JsonValue, digest_json
+from yingbi.errors import ErrorCode, InvalidRequestError
+from yingbi.models.scaling import USUAL_SCALING, Scaling
+from yingbi.models.scorecard import scorecard_json
+from yingbi.models.scoring import scorecard_of
+from yingbi.models.tolerant import row
+
+__all__ = ["FACTS", "make_card_document"]
+
+FACTS: Final = frozenset(
+    {
+        "approvals",
+        "checks",
+        "evidence",
+        "exclusions",
+        "intended_use",
+        "intermediary",
+        "limits",
+        "made_at",
+        "members",
+        "monitoring",
+        "not_for",
+        "parameters",
+        "partner",
+        "period",
+        "privacy",
+        "purpose",
+        "retirement",
+        "rounds",
+        "title",
+    }
+)
+"""What a card may say beside the model and its evaluation; what is not given, the card calls missing."""
+
+
+def make_card_document(
+    model: JsonValue,
+    evaluation: JsonValue,
+    facts: Mapping[str, JsonValue],
+    scaling: Scaling = USUAL_SCALING,
+) -> dict[str, JsonValue]:
+    """Put a card's document together; a logistic regression gets its scorecard, in whole points.
+
+    Raises:
+        InvalidRequestError: a fact that no card has, or a model that cannot be read.
+    """
+    if unknown := set(facts) - FACTS:
+        raise InvalidRequestError(ErrorCode.DATA_INVALID, f"expected facts of a card, got {len(unknown)} others")
+    head = row(model)
+    card = scorecard_json(scorecard_of(model, scaling)) if head.get("recipe") == "logistic_regression" else None
+    return {
+        **facts,
+        "v": 1,
+        "kind": "model_card",
+        "model": digest_json(model),
+        **{name: head.get(name) for name in ("recipe", "target", "positive", "features")},
+        "evaluation": evaluation,
+        "scorecard": card,
+    }
