@@ -8,6 +8,7 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from decimal import Decimal
 from typing import Final
 
 from api.bureau import Bureau
@@ -253,7 +254,7 @@ def _contradictions(judged: Judged, job: JobStanding) -> tuple[Reason, ...]:
     ):
         message = "the job names another operation than its plan asks for"
         found.append(_refused(RefusalReason.OPERATION_NOT_GRANTED, message))
-    if asked.epsilon != _epsilon(judged.explanation.plan):
+    if (None if asked.epsilon is None else Decimal(asked.epsilon)) != _epsilon(judged.explanation.plan):
         message = "the job names another epsilon than its plan asks for"
         found.append(_refused(RefusalReason.PARAMETER_NOT_ALLOWED, message))
     if asked.code is not None:
@@ -263,12 +264,12 @@ def _contradictions(judged: Judged, job: JobStanding) -> tuple[Reason, ...]:
     return tuple(found)
 
 
-def _epsilon(plan: Plan | None) -> str | None:
-    """Return what a plan spends of its agreement's budget, as statements write it; nothing in exact mode."""
+def _epsilon(plan: Plan | None) -> Decimal | None:
+    """Return what a plan spends of its agreement's budget; nothing in exact mode."""
     question = None if plan is None else plan.question
     if not isinstance(question, TrainingQuestion) or question.privacy is None:
         return None
-    return question.privacy.epsilon
+    return Decimal(question.privacy.epsilon)
 
 
 def _no_declaration(rule: ApprovalRule) -> Reason:

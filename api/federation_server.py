@@ -23,7 +23,6 @@ import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self
 
@@ -38,22 +37,13 @@ from yingbi.errors import ErrorCode, InvalidRequestError, UnavailableError
 from yingbi.key_files import read_secret, write_secret
 from yingbi.keys import SigningKey, load_signing_key, save_signing_key
 
-__all__ = ["FederationServer", "ServerTls"]
+__all__ = ["FederationServer"]
 
 _LOG: Final = logging.getLogger(__name__)
 _START_S: Final = 60.0
 _STOP_S: Final = 10.0
 _MAX_KEY: Final = 2000
 _ONLINE: Final = "online"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ServerTls:
-    """Certificate and key for the listener of nodes; `authority` is told to nodes where they would not know it."""
-
-    certificate: Path
-    key: Path
-    authority: Path | None = None
 
 
 class FederationServer(FederationWay):
@@ -63,7 +53,8 @@ class FederationServer(FederationWay):
         folder: `federation` in the hub's folder; made where it is not there.
         host: address to listen on for nodes.
         port: its port; 0 takes a free one.
-        tls: of that listener; without it a loopback certificate is made, which is for one machine only.
+        tls: certificate and key of that listener, which nodes trust as they trust the hub; without it a loopback
+            certificate is made, which is for one machine only.
         address: `host:port` that nodes are told, where that is not what is listened on.
         clock: the time.
     """
@@ -74,7 +65,7 @@ class FederationServer(FederationWay):
         *,
         host: str,
         port: int,
-        tls: ServerTls | None,
+        tls: tuple[Path, Path] | None,
         address: str | None,
         clock: Clock,
     ) -> None:
@@ -126,7 +117,7 @@ class FederationServer(FederationWay):
 
     def _start(self) -> None:
         own = make_loopback_certificate(self._folder)
-        certificate, key = (self._tls.certificate, self._tls.key) if self._tls is not None else own
+        certificate, key = self._tls if self._tls is not None else own
         config = self._write_config(certificate.resolve(), key.resolve(), own)
         with (self._folder / "superlink.log").open("ab") as log:
             # SECURITY: it holds a pipe of ours: when the hub ends, however, the server ends.
@@ -192,11 +183,7 @@ class FederationServer(FederationWay):
                 _write_nodes(self._folder / "nodes.json", self._nodes)
                 if old is not None:
                     self._control().unregister_node(old[1])
-        authority = None
-        if self._tls is None:
-            authority = (self._folder / "loopback.pem").read_text()
-        elif self._tls.authority is not None:
-            authority = self._tls.authority.read_text()
+        authority = (self._folder / "loopback.pem").read_text() if self._tls is None else None
         return JoinKit(
             address=self._address or self._listening,
             node_id=str(known[1]),

@@ -1,58 +1,109 @@
-"""A node's part in federations, composed: from an open node's parts to its member and what the agent needs of it."""
+"""A node's part in federations, composed: its member, what the agent needs of it, and Flower's node beside it.
 
-import secrets
+```
+federation/
+  node-key            the node's key for Flower (EC P-384, mode 0600), registered by the hub
+  authority.pem       what the server is trusted by
+  flower/             Flower's own files
+hold-out              decides which units are held out; it lasts as long as the node
+```
+"""
+
+import ssl
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
 
-from federated.rounds.candidate import make_candidate
-from federated.rounds.contribution import NodeCompute, RunsApp
-from federated.rounds.joint import NodeJoint, course_of_job
+from federated.content import Content
+from federated.flower.bundle import horizontal_bundle
+from federated.flower.caged import CagedApp
+from federated.flower.executor import Executor
+from federated.flower.handler import Task
+from federated.flower.supernode import SuperNode, SuperNodeConfig, make_node_key, node_public_key
+from federated.rounds.assembly import make_member
+from federated.rounds.joint import NodeJoint
 from federated.rounds.member import Member
-from federated.rounds.member_store import MemberStore
 from sandbox.node.agent_home import NodeParts
-from sandbox.privacy.accountant import Accountant
-from yingbi.key_files import read_secret, write_secret
+from yingbi.errors import ErrorCode, InvalidRequestError, RefusedError
 
-__all__ = ["SPLIT_NAME", "make_member"]
-
-SPLIT_NAME: Final = "hold-out"
-"""Decides which units are held out; it lasts as long as the node, so that the same units always are."""
-
-_SECRET_BYTES: Final = 32
+__all__ = ["take_part"]
 
 
 @contextmanager
-def make_member(parts: NodeParts, *, app: RunsApp, digest: str) -> Iterator[tuple[NodeJoint, Member]]:
-    """Make a node's member.
+def take_part(parts: NodeParts, *, ca_file: Path | None = None) -> Iterator[NodeJoint]:
+    """Take part in the hub's federations: register, run Flower's node beside this process, answer its tasks.
 
     Args:
         parts: of the open node.
-        app: runs the catalogue's app.
-        digest: the digest of that app.
+        ca_file: what the hub is trusted by, where that is not the system's authorities.
+
+    Raises:
+        NotFoundError: the hub runs no federations.
+        RefusedError: the hub's runs are of another app than the one that this program has.
+        SandboxError: the hub does not answer, or something is wrong with a key.
     """
-    accountant = Accountant(parts.home.database, clock=parts.home.clock)
-    compute = NodeCompute(
-        engine=parts.engine, app=app, accountant=accountant, secret=_secret(parts.home.folder / SPLIT_NAME)
+    folder, bundle = parts.home.folder / "federation", horizontal_bundle()
+    folder.mkdir(mode=0o700, exist_ok=True)
+    key = folder / "node-key"
+    public = node_public_key(key) if key.exists() else make_node_key(key)
+    kit = parts.hub.join_federations(parts.home.config.name, public)
+    if kit.app != bundle.digest:
+        # SECURITY: a node runs what it was installed with, whoever signs something else.
+        raise RefusedError(
+            ErrorCode.OPERATION_NOT_PERMITTED,
+            "the hub's federations are of another app than the one that is installed here",
+            hint="hub and nodes have to be of one version of this software",
+        )
+    config = SuperNodeConfig(
+        superlink=kit.address,
+        authority=_authority(folder / "authority.pem", kit.authority, ca_file),
+        key=key,
+        app_keys=kit.app_keys,
+        home=folder / "flower",
+        node_id=kit.node_id,
     )
-    member = Member(
-        node=parts.home.config.name,
-        app=digest,
-        follower=parts.follower,
-        verifier=parts.verifier,
-        recorder=parts.recorder,
-        journal=parts.journal,
-        maker=parts.maker,
-        store=MemberStore(parts.home.database),
-        course=course_of_job,
-        compute=compute,
-        clock=parts.home.clock,
-    )
-    yield NodeJoint(member=member, compute=compute, follower=parts.follower, candidate=make_candidate), member
+    app = CagedApp(bundle, cage=parts.cage, limits=parts.home.config.limits)
+    joint, member = make_member(parts, app=app, digest=bundle.digest)
+    with (
+        app,
+        SuperNode(config) as node,
+        node.connect() as client,
+        _answering(Executor(client, secret=node.secret, app=bundle.digest, handler=_Handles(member))),
+    ):
+        yield joint
 
 
-def _secret(path: Path) -> bytes:
-    if not path.exists():
-        write_secret(path, secrets.token_bytes(_SECRET_BYTES))
-    return read_secret(path)
+class _Handles:
+    """Gives a node's tasks to its member."""
+
+    def __init__(self, member: Member) -> None:
+        self._member = member
+
+    def handle(self, task: Task) -> Content:
+        return self._member.handle(task.content, app=task.app)
+
+
+@contextmanager
+def _answering(executor: Executor) -> Iterator[None]:
+    stop = threading.Event()
+    thread = threading.Thread(target=executor.run, args=(stop,), name="yingbi-executor", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+
+
+def _authority(path: Path, told: str | None, ca_file: Path | None) -> Path:
+    """Return the file of what the server is trusted by: what the hub told, else what the hub itself is trusted by."""
+    if told is not None:
+        path.write_text(told)
+        return path
+    if ca_file is not None:
+        return ca_file
+    system = ssl.get_default_verify_paths().cafile
+    if system is None:
+        raise InvalidRequestError(ErrorCode.CONFIG_INVALID, "expected `ca` in `agent.toml`: the system has none")
+    return Path(system)

@@ -54,9 +54,8 @@ _MAX_BYTES: Final = 10 << 20
 _MAX_FILES: Final = 1_000
 _PATH: Final = re.compile(r"(?:[A-Za-z0-9_-][A-Za-z0-9_.-]*/)*[A-Za-z0-9_-][A-Za-z0-9_.-]*")
 _APP_NAME: Final = re.compile(r"[a-z][a-z-]*")
-_SUFFIXES: Final = (".py", ".toml", ".md")
-# What a bundle takes along of this package: all code that touches data in a governed run.
-_RECIPES: Final = ("__init__.py", "content.py", "py.typed")
+# What a bundle takes along of this package besides the app and the recipes.
+_AROUND: Final = ("__init__.py", "content.py", "py.typed", "apps/__init__.py")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,9 +126,12 @@ def bundle_of(content: bytes) -> Bundle:
 def horizontal_bundle() -> Bundle:
     """Build the catalogue's app, with the recipes that this program has."""
     package = Path(federated.__file__).parent
-    files = _read(HORIZONTAL, HORIZONTAL)
-    files |= {f"federated/{name}": (package / name).read_bytes() for name in _RECIPES}
-    files |= {f"federated/{name}": data for name, data in _read(package, package / "horizontal").items()}
+    files = {name: (HORIZONTAL / name).read_bytes() for name in (_CONFIG, "README.md")}
+    files |= {f"federated/{name}": (package / name).read_bytes() for name in _AROUND}
+    for folder in (HORIZONTAL, package / "horizontal"):
+        files |= {
+            f"federated/{path.relative_to(package).as_posix()}": path.read_bytes() for path in folder.glob("*.py")
+        }
     return build_bundle(files)
 
 
@@ -222,11 +224,6 @@ def stored_app(bundle: Bundle, signatures: Iterable[BundleSignature]) -> compat.
         content=bundle.content,
         verifications=verifications | {"valid_license": "Valid"},
     )
-
-
-def _read(root: Path, folder: Path) -> dict[str, bytes]:
-    paths = (path for path in sorted(folder.rglob("*")) if path.suffix in _SUFFIXES and "__pycache__" not in path.parts)
-    return {path.relative_to(root).as_posix(): path.read_bytes() for path in paths}
 
 
 def _app_id(config: bytes) -> str:

@@ -37,16 +37,26 @@ class Executor:
         app: digest of the app bundle (`sha256:...`) that is expected; tasks of any other are refused.
         handler: answers tasks.
         pace: how often tasks are asked for.
+        on_broken: called when a task was taken and could not be answered at all. The SuperNode waits for that answer
+            for ever, and for nothing else: it has to be started again.
     """
 
     def __init__(
-        self, client: FlowerClient, *, secret: bytes, app: str, handler: Handler, pace: Pace | None = None
+        self,
+        client: FlowerClient,
+        *,
+        secret: bytes,
+        app: str,
+        handler: Handler,
+        pace: Pace | None = None,
+        on_broken: Callable[[], None] = lambda: None,
     ) -> None:
         self._client = client
         self._secret = secret
         self._app = app
         self._handler = handler
         self._pace = pace or Pace()
+        self._on_broken = on_broken
 
     def run(self, stop: threading.Event) -> None:
         """Answer tasks until `stop` is set; a SuperNode that does not answer is asked again."""
@@ -69,8 +79,12 @@ class Executor:
         if waiting is None:
             return False
         calls = TaskCalls(self._client, waiting.token, run=waiting.run, node=0)
-        with heartbeats(calls.beat):
-            self._work(waiting, calls)
+        try:
+            with heartbeats(calls.beat):
+                self._work(waiting, calls)
+        except SandboxError:
+            self._on_broken()
+            raise
         return True
 
     def _work(self, waiting: Waiting, calls: TaskCalls) -> None:

@@ -52,7 +52,8 @@ class Listener:
 class SuperLinkConfig:
     """What the server is started with; paths are relative to the file's folder.
 
-    `database`: an SQLite file, made when absent. `certificate`, `key`: PEM files, for both listeners.
+    `database`: an SQLite file, made when absent. `certificate`, `key`: PEM files, for both listeners unless the private
+    one has its own (`private_certificate`, `private_key`): the public name is seldom the loopback address's.
     `secret`: file of the executors' secret, at least 32 bytes. `control_keys`: who may sign Control calls.
     `app_keys`: whose signature an app needs. `apps`: a bundle's file and its signatures' files.
     `is_leashed`: end when the standard input ends.
@@ -67,6 +68,8 @@ class SuperLinkConfig:
     control_keys: tuple[VerifyKey, ...]
     app_keys: tuple[VerifyKey, ...]
     apps: tuple[tuple[Path, tuple[Path, ...]], ...]
+    private_certificate: Path | None = None
+    private_key: Path | None = None
     is_leashed: bool = False
 
 
@@ -103,7 +106,8 @@ def serve(config: SuperLinkConfig) -> None:
     os.umask(0o077)
     compat.quiet()
     apps = tuple(_load_app(bundle, signatures, config.app_keys) for bundle, signatures in config.apps)
-    context = _tls(config)
+    public_tls = _tls(config.certificate, config.key)
+    private_tls = _tls(config.private_certificate or config.certificate, config.private_key or config.key)
     secret = read_secret(config.secret)
     if len(secret) < _MIN_SECRET:
         raise _invalid(f"expected a secret of at least {_MIN_SECRET} bytes")
@@ -117,7 +121,7 @@ def serve(config: SuperLinkConfig) -> None:
         apps={stored.sha256: stored.id for stored in apps},
         clock=SystemClock(),
     )
-    servers = (_server(guard, context, lifespan="on"), _server(PublicGuard(app), context, lifespan="off"))
+    servers = (_server(guard, private_tls, lifespan="on"), _server(PublicGuard(app), public_tls, lifespan="off"))
     asyncio.run(_run(servers, (private, public), is_leashed=config.is_leashed))
 
 
@@ -209,15 +213,15 @@ def _check_signatures(bundle: Bundle, path: Path, signatures: list[Any], keys: t
             ) from error
 
 
-def _tls(config: SuperLinkConfig) -> ssl.SSLContext:
+def _tls(certificate: Path, key: Path) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     try:
         # SECURITY: an encrypted key would ask for its passphrase on the terminal of a service; it is refused instead.
-        context.load_cert_chain(config.certificate, config.key, password=b"")
+        context.load_cert_chain(certificate, key, password=b"")
     except (OSError, ValueError) as error:
         raise _invalid(
-            f"expected a PEM certificate `{config.certificate.name}` and its unencrypted key `{config.key.name}`"
+            f"expected a PEM certificate `{certificate.name}` and its unencrypted key `{key.name}`"
         ) from error
     return context
 
@@ -259,8 +263,14 @@ def _config(folder: Path, document: Mapping[str, Any]) -> SuperLinkConfig:
         apps=tuple(
             (folder / app["bundle"], tuple(folder / name for name in app["signatures"])) for app in document["apps"]
         ),
+        private_certificate=_path(folder, document.get("private_certificate")),
+        private_key=_path(folder, document.get("private_key")),
         is_leashed=document.get("is_leashed", False) is True,
     )
+
+
+def _path(folder: Path, name: str | None) -> Path | None:
+    return None if name is None else folder / name
 
 
 def _listener(value: Mapping[str, Any]) -> Listener:

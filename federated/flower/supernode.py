@@ -111,6 +111,7 @@ class SuperNode:
         self._stop = threading.Event()
         self._process: subprocess.Popen[str] | None = None
         self._lock = threading.Lock()
+        self._is_wanted = False
         self._thread: threading.Thread | None = None
         config.home.mkdir(mode=0o700, parents=True, exist_ok=True)
         config.home.chmod(0o700)
@@ -143,6 +144,7 @@ class SuperNode:
 
     def restart(self) -> None:
         """End the process; it is started again at once. For a node that waits for an answer that will never come."""
+        self._is_wanted = True
         self._end()
 
     def stop(self) -> None:
@@ -166,9 +168,12 @@ class SuperNode:
             code = self._once()
             if self._stop.is_set():
                 return
-            wait_s = _FIRST_WAIT_S if time.monotonic() - started_at > _STEADY_S else min(2 * wait_s, _LONGEST_WAIT_S)
+            is_steady = time.monotonic() - started_at > _STEADY_S
+            wait_s = _FIRST_WAIT_S if is_steady or not wait_s else min(2 * wait_s, _LONGEST_WAIT_S)
             if code == _REFUSED and not self._disconnect():
                 wait_s = _REFUSED_WAIT_S
+            if self._is_wanted:
+                self._is_wanted, wait_s = False, 0.0
             _LOG.warning("the node ended and is started again", extra={"flower_code": code, "wait_s": wait_s})
             self._wait(self._stop, wait_s)
 

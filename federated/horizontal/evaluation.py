@@ -21,6 +21,7 @@ __all__ = [
     "AXES",
     "LOSS_BINS",
     "LOSS_COUNTS",
+    "LOSS_UNIT",
     "SCORE_BINS",
     "SCORE_COUNTS",
     "SPLITS",
@@ -36,6 +37,9 @@ __all__ = [
 SPLITS: Final = ("training", "hold_out")
 SCORE_BINS: Final = 100
 LOSS_BINS: Final = 100
+LOSS_UNIT: Final = 64.0
+"""Sums of losses, of which none exceeds 37, are sent in this unit: their bound shall not make all others coarser."""
+
 SCORE_COUNTS: Final = "score_counts"
 LOSS_COUNTS: Final = "loss_counts"
 

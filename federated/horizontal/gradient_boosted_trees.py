@@ -11,7 +11,7 @@ from federated.horizontal import trees_model, trees_rounds
 from federated.horizontal.counting import count_scores, count_targets
 from federated.horizontal.design import bins_of, probabilities
 from federated.horizontal.encoding import bin_counts
-from federated.horizontal.grid import DERIVATIVE_BITS, to_grid
+from federated.horizontal.grid import to_grid
 from federated.horizontal.layout import Layout
 from federated.horizontal.parameters import RecipeName, TreesParameters, parse_trees
 from federated.horizontal.spec import Feature, Kind, TrainingSpec
@@ -136,8 +136,8 @@ def _histograms(spec: TrainingSpec, state: State, table: Table) -> dict[str, Flo
     chance = probabilities(_margins(spec.features, finished, bins, table.rows))
     place = np.zeros(table.rows, dtype=np.int64) + _Tree(spec.features, arrays, -1).nodes(bins, level)
     is_in = (place >= 0) & (state.arrays["open"][place] == 1)
-    gradient = to_grid(chance - table.target, DERIVATIVE_BITS)
-    hessian = to_grid(chance * (1.0 - chance), DERIVATIVE_BITS)
+    gradient = to_grid(chance - table.target)
+    hessian = to_grid(chance * (1.0 - chance))
     if not is_in.all():
         place, gradient, hessian = place[is_in], gradient[is_in], hessian[is_in]
         bins = [column[is_in] for column in bins]

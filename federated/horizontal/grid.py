@@ -1,4 +1,4 @@
-"""Numbers on a grid: multiples of 2^-24 or 2^-28, whose sums are exact, so that no order of adding matters.
+"""Numbers on a grid: multiples of 2^-24, whose sums are exact, so that no order of adding matters.
 
 Two uses. Trees: sums over nodes equal sums over the pooled rows bit for bit. Private mode: floating-point sums can move
 by more than the sensitivity says (Casacuberta, Shoemate, Vadhan and Wagaman, "Widespread Underestimation of Sensitivity
@@ -10,25 +10,23 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["DERIVATIVE_BITS", "NORM_MARGIN", "RECORD_BITS", "shrink_to_grid", "to_grid"]
+__all__ = ["GRID_BITS", "NORM_MARGIN", "shrink_to_grid", "to_grid"]
 
 Floats = NDArray[np.float64]
 
-DERIVATIVE_BITS: Final = 28
-"""Derivatives of the loss, at most 1: 2^22 rows sum to at most 2^50 steps."""
-
-RECORD_BITS: Final = 24
-"""Entries of a clipped record, at most 64: 2^22 rows sum to at most 2^52 steps."""
+GRID_BITS: Final = 24
+"""2^22 rows of entries up to 64 sum to at most 2^52 steps; the fixed point of the secure sum is as fine as this for
+up to 127 parties of 2^22 rows and entries up to 1."""
 
 NORM_MARGIN: Final = 1.0 - 2.0**-40
 """Clipped norms are aimed so much lower, so that rounding in their computation cannot lift them above the bound."""
 
 
-def to_grid(values: Floats, bits: int) -> Floats:
-    """Return the nearest multiples of 2^-bits."""
-    return np.rint(values * 2.0**bits) * 2.0**-bits
+def to_grid(values: Floats) -> Floats:
+    """Return the nearest multiples of 2^-24."""
+    return np.rint(values * 2.0**GRID_BITS) * 2.0**-GRID_BITS
 
 
-def shrink_to_grid(values: Floats, bits: int) -> Floats:
-    """Return the nearest multiples of 2^-bits that are not larger in magnitude: norms do not grow."""
-    return np.trunc(values * 2.0**bits) * 2.0**-bits
+def shrink_to_grid(values: Floats) -> Floats:
+    """Return the nearest multiples of 2^-24 that are not larger in magnitude: norms do not grow."""
+    return np.trunc(values * 2.0**GRID_BITS) * 2.0**-GRID_BITS

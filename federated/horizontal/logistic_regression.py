@@ -11,7 +11,8 @@ from federated.horizontal import logistic_model, logistic_rounds
 from federated.horizontal.counting import count_scores, count_targets
 from federated.horizontal.design import combine, design_matrix, losses, probabilities, squared_lengths
 from federated.horizontal.encoding import Role
-from federated.horizontal.grid import NORM_MARGIN, RECORD_BITS, shrink_to_grid
+from federated.horizontal.evaluation import LOSS_UNIT
+from federated.horizontal.grid import NORM_MARGIN, shrink_to_grid
 from federated.horizontal.layout import Layout
 from federated.horizontal.parameters import LogisticParameters, RecipeName, parse_logistic
 from federated.horizontal.spec import TrainingSpec
@@ -79,7 +80,7 @@ def _exact_sums(spec: TrainingSpec, state: State, table: Table) -> dict[str, Flo
     sums = {
         "gradient": matrix @ (chance - table.target),
         "hessian": ((matrix * (chance * (1.0 - chance))) @ matrix.T)[upper],
-        "loss": np.array([losses(margins, table.target).sum()]),
+        "loss": np.array([losses(margins, table.target).sum() / LOSS_UNIT]),
     }
     if state.step == 0:
         is_indicator = np.array([term.role in (Role.LEVEL, Role.MISSING) for term in terms])
@@ -102,7 +103,7 @@ def _private_sums(spec: TrainingSpec, state: State, table: Table) -> dict[str, F
         matrix = design_matrix(spec.features, terms, piece)
         residual = probabilities(combine(state.arrays["candidate"], matrix)) - piece.target
         weight = np.minimum(1.0, clip / np.sqrt(squared_lengths(matrix))) * NORM_MARGIN
-        sums["gradient"] += shrink_to_grid(matrix * (weight * residual), RECORD_BITS).sum(axis=1)
+        sums["gradient"] += shrink_to_grid(matrix * (weight * residual)).sum(axis=1)
         if state.step == 0:
             sums["hessian"] += _weighted_squares(matrix, weight)
     return sums
@@ -110,5 +111,5 @@ def _private_sums(spec: TrainingSpec, state: State, table: Table) -> dict[str, F
 
 def _weighted_squares(matrix: Floats, weight: Floats) -> Floats:
     quarter = matrix * (weight / 4.0)
-    rows = [shrink_to_grid(quarter[i] * matrix[i:], RECORD_BITS).sum(axis=1) for i in range(len(matrix))]
+    rows = [shrink_to_grid(quarter[i] * matrix[i:]).sum(axis=1) for i in range(len(matrix))]
     return np.concatenate(rows)

@@ -13,7 +13,7 @@ import numpy as np
 
 from federated.content import Arrays
 from federated.horizontal.encoding import Role, Term, terms_of
-from federated.horizontal.evaluation import evaluation_layout, finish_evaluation
+from federated.horizontal.evaluation import LOSS_UNIT, evaluation_layout, finish_evaluation
 from federated.horizontal.exact import add_up
 from federated.horizontal.layout import Layout, Part
 from federated.horizontal.parameters import LogisticParameters
@@ -37,8 +37,8 @@ __all__ = [
 
 _ALIASED: Final = 1e-9
 _MAX_HALVINGS: Final = 12
-_LOSS_BOUND: Final = 37.0
 _SLACK: Final = 1e-10
+_NEAR: Final = 1e-3
 _MAX_NOISY_STEP: Final = 2.0
 _MAX_NOISY_COEFFICIENT: Final = 20.0
 
@@ -84,6 +84,7 @@ def start(spec: TrainingSpec) -> State:
         "candidate": np.zeros(size),
         "hessian": np.zeros(packed_size(size)),
         "objective": np.zeros(1),
+        "decrement": np.zeros(1),
         "progress": np.zeros(2, dtype=np.int64),
         "uses": np.zeros(size, dtype=np.int64),
         "target_counts": np.zeros(2),
@@ -107,8 +108,8 @@ def layout(spec: TrainingSpec, state: State) -> Layout:
     longest = sqrt(1.0 + len(spec.features))
     if spec.privacy is not None:
         return _private_layout(spec, state, (gradient, hessian), longest)
-    parts = [gradient, hessian, Part(name="loss", shape=(1,), bound=rows * _LOSS_BOUND)]
-    squared = longest * longest + longest * longest * longest * longest / 16.0 + _LOSS_BOUND * _LOSS_BOUND
+    parts = [gradient, hessian, Part(name="loss", shape=(1,), bound=rows)]
+    squared = longest * longest + longest * longest * longest * longest / 16.0 + 1.0
     if state.step == 0:
         parts.append(Part(name="target_counts", shape=(2,), bound=rows, is_count=True))
         parts.append(Part(name="column_counts", shape=(size,), bound=rows, is_count=True))
@@ -129,9 +130,11 @@ def advance(spec: TrainingSpec, state: State, sums: Arrays, parties: int) -> Sta
     if state.step == 0:
         state = _accept_counts(spec, state, sums)
     candidate = _floats(state, "candidate")
-    objective = float(sums["loss"][0]) + _penalty(spec, candidate)
+    objective = LOSS_UNIT * float(sums["loss"][0]) + _penalty(spec, candidate)
     before = float(state.arrays["objective"][0])
-    if state.step > 0 and objective > before + _SLACK * (1.0 + before):
+    # Sums of fixed point are off by up to P^2 L 2^-52 (federated/secure_sum/fixed_point.py).
+    rounding = LOSS_UNIT * parties * parties * spec.max_rows / 4503599627370496.0
+    if state.step > 0 and objective > before + _SLACK * (1.0 + before) + rounding:
         return _halve(spec, state)
     return _step(spec, state, sums, objective)
 
@@ -201,16 +204,37 @@ def _step(spec: TrainingSpec, state: State, sums: Arrays, objective: float) -> S
     hessian = penalised(spec, unpack(sums["hessian"].tolist(), len(gradient)))
     kept = [use == Use.ESTIMATED for use in state.arrays["uses"].tolist()]
     found = factor(hessian, _ALIASED, kept)
-    move = found.solve(_downhill(spec, gradient, coefficients))
+    downhill = _downhill(spec, gradient, coefficients)
+    move = found.solve(downhill)
     candidate = [one + other for one, other in zip(coefficients, move, strict=True)]
-    scale = 1.0 + max(abs(value) for value in coefficients)
-    arrays = {"hessian": np.array(sums["hessian"], dtype=np.float64), "objective": np.array([objective])}
+    decrement = sqrt(max(0.0, add_up(one * other for one, other in zip(downhill, move, strict=True))))
+    before = float(state.arrays["decrement"][0])
+    arrays = {
+        "hessian": np.array(sums["hessian"], dtype=np.float64),
+        "objective": np.array([objective]),
+        "decrement": np.array([decrement]),
+    }
     state = _with(replace(state, arrays={**state.arrays, **arrays}), coefficients, candidate)
     if [pivot > 0.0 for pivot in found.pivots] != kept:
         return _finish(state, coefficients, Outcome.STOPPED)
-    if max(abs(value) for value in move) <= parameters_of(spec).tolerance * scale:
+    if _is_small(coefficients, move) and _is_last(spec, decrement, before):
         return _finish(state, candidate, Outcome.CONVERGED)
     return _next(spec, state, halvings=0)
+
+
+def _is_small(coefficients: list[float], move: list[float]) -> bool:
+    """Tell whether a step changes little: where targets are separated it never does, however flat the likelihood."""
+    return max(map(abs, move)) <= _NEAR * (1.0 + max(map(abs, coefficients)))
+
+
+def _is_last(spec: TrainingSpec, decrement: float, before: float) -> bool:
+    """Tell whether the gradient is as good as 0, by its norm in the metric of the inverse Hessian.
+
+    That norm is the step in standard errors. Close to the maximum it shrinks quadratically; one that is not even halved
+    there is what rounding leaves.
+    """
+    is_stuck = 0.0 < before <= 2.0 * decrement and decrement <= _NEAR
+    return decrement <= parameters_of(spec).tolerance or is_stuck
 
 
 def _halve(spec: TrainingSpec, state: State) -> State:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from federated.content import Arrays
 from federated.horizontal.documents import model_head
 from federated.horizontal.encoding import terms_of
-from federated.horizontal.evaluation import evaluation_layout, finish_evaluation
+from federated.horizontal.evaluation import LOSS_UNIT, evaluation_layout, finish_evaluation
 from federated.horizontal.exact import log_odds
 from federated.horizontal.layout import Layout, Part
 from federated.horizontal.parameters import NetworkParameters, Optimizer
@@ -35,7 +35,6 @@ _LIMIT: Final = 100.0
 _MOMENTUM: Final = 0.9
 _SECOND: Final = 0.999
 _SMALL: Final = 1e-8
-_LOSS_BOUND: Final = 37.0
 
 
 def parameters_of(spec: TrainingSpec) -> NetworkParameters:
@@ -93,11 +92,11 @@ def layout(spec: TrainingSpec, state: State) -> Layout:
         return Layout(parts=tuple(_part(state, name, rows * clip) for name in WEIGHTS), sensitivity=clip)
     # A record's gradient of a hidden weight or bias is at most |output weight| (inputs and tanh' within 1).
     outgoing = [abs(weight) for weight in state.arrays["output"].tolist()]
-    steepest = max(outgoing)
+    steepest = max(1.0, *outgoing)
     bounds = {"hidden": steepest, "hidden_bias": steepest, "output": 1.0, "output_bias": 1.0}
     parts = [_part(state, name, rows * bounds[name]) for name in WEIGHTS]
-    parts.append(Part(name="loss", shape=(1,), bound=rows * _LOSS_BOUND))
-    squared = 2.0 + len(outgoing) + _LOSS_BOUND * _LOSS_BOUND
+    parts.append(Part(name="loss", shape=(1,), bound=rows))
+    squared = 3.0 + len(outgoing)
     squared += steepest * steepest * len(outgoing) * (1.0 + len(spec.features))
     return Layout(parts=tuple(parts), sensitivity=sqrt(squared))
 
@@ -117,7 +116,7 @@ def advance(spec: TrainingSpec, state: State, sums: Arrays, parties: int) -> Sta
     for name in WEIGHTS:
         _move(spec, arrays, name, np.array(sums[name], dtype=np.float64))
     if "loss" in sums:
-        arrays["loss"] = np.array(sums["loss"], dtype=np.float64) / arrays["rows"]
+        arrays["loss"] = LOSS_UNIT * np.array(sums["loss"], dtype=np.float64) / arrays["rows"]
     is_last = state.step == parameters_of(spec).steps
     return State(phase=Phase.EVALUATE if is_last else Phase.TRAIN, step=state.step + 1, arrays=arrays)
 

@@ -64,12 +64,13 @@ class LogisticParameters:
     """Logistic regression.
 
     `l2`: penalty l2/2 times the squared scaled coefficients, intercept excepted, on the sum of losses. `max_steps`:
-    exchanges of training at most (in private mode: exactly). `tolerance`: largest Newton step that counts as none.
+    exchanges of training at most (in private mode: exactly). `tolerance`: largest Newton step, in standard
+    errors, that counts as none.
     """
 
     l2: float = 0.0
     max_steps: int = 25
-    tolerance: float = 1e-8
+    tolerance: float = 1e-6
     missing: Missing = Missing.INDICATOR
     min_events_per_variable: int = 10
 

@@ -12,7 +12,8 @@ from federated.horizontal import network_rounds
 from federated.horizontal.counting import count_scores, count_targets
 from federated.horizontal.design import combine, design_matrix, losses, probabilities, squared_lengths
 from federated.horizontal.encoding import terms_of
-from federated.horizontal.grid import NORM_MARGIN, RECORD_BITS, shrink_to_grid
+from federated.horizontal.evaluation import LOSS_UNIT
+from federated.horizontal.grid import NORM_MARGIN, shrink_to_grid
 from federated.horizontal.layout import Layout
 from federated.horizontal.parameters import Missing, NetworkParameters, RecipeName, parse_network
 from federated.horizontal.spec import Feature, TrainingSpec
@@ -107,7 +108,7 @@ def _exact_sums(spec: TrainingSpec, state: State, table: Table) -> dict[str, Flo
         "hidden_bias": inner.sum(axis=1),
         "output": done.hidden @ residual,
         "output_bias": np.array([residual.sum()]),
-        "loss": np.array([losses(done.margins, table.target).sum()]),
+        "loss": np.array([losses(done.margins, table.target).sum() / LOSS_UNIT]),
     }
 
 
@@ -129,7 +130,7 @@ def _add_clipped(sums: dict[str, Floats], done: _Pass, clip: float) -> None:
     weight = NORM_MARGIN * clip / np.maximum(np.sqrt(squared), clip)
     residual, inner = residual * weight, inner * weight
     each = inner[:, np.newaxis, :] * done.matrix[np.newaxis, :, :]
-    sums["hidden"] += shrink_to_grid(each, RECORD_BITS).sum(axis=2)
-    sums["hidden_bias"] += shrink_to_grid(inner, RECORD_BITS).sum(axis=1)
-    sums["output"] += shrink_to_grid(done.hidden * residual, RECORD_BITS).sum(axis=1)
-    sums["output_bias"] += shrink_to_grid(residual, RECORD_BITS).sum()
+    sums["hidden"] += shrink_to_grid(each).sum(axis=2)
+    sums["hidden_bias"] += shrink_to_grid(inner).sum(axis=1)
+    sums["output"] += shrink_to_grid(done.hidden * residual).sum(axis=1)
+    sums["output_bias"] += shrink_to_grid(residual).sum()

@@ -6,14 +6,18 @@ from decimal import ROUND_FLOOR, Decimal
 from typing import Any, Final
 
 from federated.horizontal.recipe import RECIPES
-from federated.horizontal.spec import MAX_ROWS, TrainingSpec
+from federated.horizontal.spec import TrainingSpec
 from federated.rounds.chain import Course
 from sandbox.privacy.zcdp import RHO_STEP, largest_rho
 from yingbi.canonical import JsonValue
 from yingbi.errors import SandboxError
 from yingbi.plan.model import CodedFeature, TrainingFeature, TrainingQuestion
 
-__all__ = ["HOLD_OUT", "check_recipe", "course_of"]
+__all__ = ["HOLD_OUT", "MOST_ROWS", "check_recipe", "course_of"]
+
+MOST_ROWS: Final = 1 << 21
+"""Most rows of a member: two millions, with which sums of up to sixteen members are exact to 2^-28."""
+
 
 HOLD_OUT: Final = "0.2"
 """The share of each unit's entities that is kept for the evaluation."""
@@ -60,9 +64,9 @@ def _spec_json(question: TrainingQuestion) -> JsonValue:
         "positive": question.positive,
         "features": [_feature_json(feature) for feature in question.features],
         "min_entities": question.min_entities,
-        # SECURITY: the same for every training. A share that the asker chose would move single entities between the
+        # SECURITY: these are the same for every training. A share that the asker chose would move single entities between the
         # sums of two trainings, and a bound that he chose would be refused, or not, by how many rows a unit has.
-        "max_rows": MAX_ROWS,
+        "max_rows": MOST_ROWS,
         "hold_out": HOLD_OUT,
         "privacy": None if privacy is None else {"clip": privacy.clip},
     }

@@ -9,6 +9,8 @@ from federated.rounds.course import course_of
 from federated.rounds.member import Member
 from policies.decision import Reason
 from policies.federations import FederationState
+from policies.jobs import ENDED, JobState
+from policies.standing import JobStanding
 from policies.standing.federations import FederationStanding
 from sandbox.candidate import TrainedCandidate
 from sandbox.node.following import Follower
@@ -59,8 +61,11 @@ class NodeJoint:
         training = _training(found)
         with self._follower.lock:
             standing = self._follower.standing.federations.get(training.federation)
+            others = [self._follower.standing.jobs.get(one.job) for one in training.members]
         if standing is None or standing.started.terms != common_digest(training):
-            return JointState.WAITING
+            # It will never start without all of its members.
+            is_lost = any(one is not None and _is_over(one) for one in others)
+            return JointState.ABORTED if is_lost else JointState.WAITING
         attempts = {one.job: one.attempt for one in standing.members}
         if standing.state is FederationState.ABORTED:
             return JointState.ABORTED
@@ -100,6 +105,10 @@ def course_of_job(found: VerifiedJob) -> Course:
         InvalidRequestError: its recipe does not take it.
     """
     return course_of(_training(found))
+
+
+def _is_over(job: JobStanding) -> bool:
+    return job.state in ENDED or (job.state is JobState.FAILED and not job.life.is_retryable)
 
 
 def _training(found: VerifiedJob) -> TrainingQuestion:

@@ -6,16 +6,14 @@ INVARIANT: pure, and the same at every member: sums in a fixed order, decimal lo
 from typing import Final
 
 from federated.content import Arrays
+from federated.horizontal.evaluation import LOSS_COUNTS, SCORE_COUNTS, score_edges
 from yingbi.canonical import JsonValue
 from yingbi.errors import ErrorCode, InvalidRequestError
 from yingbi.models.evaluation import USUAL_RULES, EvaluationRules, evaluate
 from yingbi.models.histogram import ScoreHistogram, make_histogram
 from yingbi.models.membership import USUAL_RULE, MembershipCheck, MembershipRule, check_membership
 
-__all__ = ["LOSS_COUNTS", "SCORE_COUNTS", "check_sums", "evaluate_sums", "read_scores"]
-
-SCORE_COUNTS: Final = "score_counts"
-LOSS_COUNTS: Final = "loss_counts"
+__all__ = ["check_sums", "evaluate_sums", "read_scores"]
 
 _SPLITS: Final = 2
 _KINDS: Final = 2
@@ -53,9 +51,10 @@ def read_scores(sums: Arrays) -> tuple[ScoreHistogram, ScoreHistogram]:
         InvalidRequestError: the array is missing or has another shape.
     """
     counts = sums.get(SCORE_COUNTS)
-    if counts is None or counts.ndim != 3 or counts.shape[:2] != (_SPLITS, _KINDS):
+    edges = score_edges()
+    if counts is None or counts.shape != (_SPLITS, _KINDS, len(edges) - 1):
         raise InvalidRequestError(ErrorCode.DATA_INVALID, f"expected `{SCORE_COUNTS}` by split, target and bin")
-    training, hold_out = (make_histogram(goods.tolist(), bads.tolist()) for goods, bads in counts)
+    training, hold_out = (make_histogram(goods.tolist(), bads.tolist(), edges) for goods, bads in counts)
     return training, hold_out
 
 

@@ -40,7 +40,6 @@ _RELYING: Final = frozenset(
     {EntryType.FEDERATION_STARTED, EntryType.FEDERATION_ROUND_STARTED, EntryType.FEDERATION_CONTRIBUTED}
 )
 _OF_BUREAU: Final = (
-    EntryType.FEDERATION_STARTED,
     EntryType.FEDERATION_ROUND_STARTED,
     EntryType.FEDERATION_ROUND_COMPLETED,
     EntryType.FEDERATION_INTERRUPTED,
@@ -182,7 +181,8 @@ class FederationRegister:
         )
 
     def _check_first(self, federation: str, body: FederationJoined) -> None:
-        _check_id(federation)
+        if not federation.startswith(_ID):
+            raise StatementRefusedError(Rule.TERMS, f"expected the id of a federation, `{_ID}…`")
         found = self._all.get(federation)
         if found is not None and found.state in ENDED:
             raise StatementRefusedError(Rule.STATE, "the federation has ended")
@@ -203,16 +203,16 @@ class FederationRegister:
         asked = job.submitted
         if not asked.operation.startswith(_OPERATION):
             raise StatementRefusedError(Rule.TERMS, f"expected a job of an operation `{_OPERATION}…`")
-        # SECURITY: the rule of sets counts data sets, and means units: each member brings one, of one unit.
-        if len(asked.datasets) != 1 or len(self._jobs.owners(job)) != 1:
+        # SECURITY: the rule of sets counts data sets, and means units: each member brings one.
+        if len(asked.datasets) != 1:
             raise StatementRefusedError(Rule.TERMS, "expected a job over one data set")
 
     # --- starting ----------------------------------------------------------------------------------------------------
 
     def _start(self, said: Said) -> Effect:
         body: FederationStarted = said.body
-        self._check_signer(said, None)
-        _check_id(said.about)
+        if self._bureau not in said.signers.owners:
+            raise StatementRefusedError(Rule.SIGNER, "expected the bureau")
         found = self._all.get(said.about)
         try:
             life = begin(body) if found is None else follow(found.life, said.type, body, at=said.at)
@@ -234,8 +234,7 @@ class FederationRegister:
 
     def _joined_with(self, federation: str, body: FederationStarted, member: FederationMember) -> Joined:
         found = self._joined.get((member.job, member.attempt))
-        told = (federation, body.terms, member.node)
-        if found is None or (found.federation, found.terms, found.node) != told:
+        if found is None or (found.federation, found.terms) != (federation, body.terms):
             raise StatementRefusedError(Rule.TERMS, "expected members that have joined this federation, on these terms")
         return found
 
@@ -296,7 +295,7 @@ class FederationRegister:
             after = replace(after, rounds=(*federation.rounds, recent), recent=())
         self._all[federation.id] = after
 
-    def _check_signer(self, said: Said, found: FederationStanding | None) -> None:
+    def _check_signer(self, said: Said, found: FederationStanding) -> None:
         is_bureau = self._bureau in said.signers.owners
         if said.type in _OF_BUREAU:
             is_right = is_bureau
@@ -308,9 +307,9 @@ class FederationRegister:
         if not is_right:
             raise StatementRefusedError(Rule.SIGNER, "nobody signed who may say this of the federation")
 
-    def _may_abort(self, found: FederationStanding | None, said: Said) -> bool:
+    def _may_abort(self, found: FederationStanding, said: Said) -> bool:
         """Tell whether one of the members' jobs could be called off by a signer: that ends them all."""
-        jobs = [self._jobs.get(item.job) for item in ([] if found is None else found.members)]
+        jobs = [self._jobs.get(item.job) for item in found.members]
         return any(job is not None and self._jobs.may_cancel(job, said) for job in jobs)
 
     def _member(self, member: FederationMember, *, at: str) -> JobStanding:
@@ -337,8 +336,3 @@ class FederationRegister:
             if found is None or found.state is not FederationState.COMPLETED:
                 raise StatementRefusedError(Rule.MEMBER, "expected a member of a federation that is completed")
         return effect
-
-
-def _check_id(federation: str) -> None:
-    if not federation.startswith(_ID):
-        raise StatementRefusedError(Rule.TERMS, f"expected the id of a federation, `{_ID}…`")

@@ -49,11 +49,8 @@ class Sums:
         return Sums(shown=shown, rows=MappingProxyType({**others, pivot: row}))
 
     def is_close(self, parts: frozenset[str]) -> bool:
-        """Tell whether a sum that has parts in common with a new one differs from it by fewer than three on a side."""
-        return any(
-            not parts.isdisjoint(other) and min(len(parts - other), len(other - parts)) < APART
-            for other in self.shown - {parts}
-        )
+        """Tell whether another sum differs from a new one by fewer than three parts on a side."""
+        return any(min(len(parts - other), len(other - parts)) < APART for other in self.shown - {parts})
 
     def is_seen_through(self) -> bool:
         """Tell whether some combination of these sums is that of one or two parts.

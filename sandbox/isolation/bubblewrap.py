@@ -73,21 +73,21 @@ class BubblewrapCage:
         """
         scratch = Path(tempfile.mkdtemp(prefix="yingbi-cage-", dir=self._scratch_root))
         filter_read = _readable(program(sealed=False))
-        status_read, status_write = os.pipe()
+        # A file, no pipe: bubblewrap would end over a pipe that nobody reads any more, and its child wait for ever.
+        status = os.memfd_create("status")
         try:
-            arguments = self._arguments(spec, scratch, filter_read, status_write)
-            process = launch(arguments, pass_fds=(filter_read, status_write), environment=ENVIRONMENT)
+            arguments = self._arguments(spec, scratch, filter_read, status)
+            process = launch(arguments, pass_fds=(filter_read, status), environment=ENVIRONMENT)
         except OSError as error:
-            os.close(status_read)
+            os.close(status)
             shutil.rmtree(scratch, ignore_errors=True)
             raise UnavailableError(
                 ErrorCode.CAGE_UNAVAILABLE, "bubblewrap cannot be started", detail=str(error)
             ) from error
         finally:
             os.close(filter_read)
-            os.close(status_write)
         data = tuple(f"{_DATA}/{index}" for index in range(len(spec.data)))
-        return CagedWorker(process, spec, data=data, scratch=scratch, inner=_inner_pid(process, status_read))
+        return CagedWorker(process, spec, data=data, scratch=scratch, inner=_inner_pid(process, status))
 
     def _arguments(self, spec: CageSpec, scratch: Path, filter_fd: int, status_fd: int) -> list[str]:
         flags = "--unshare-user --unshare-net --unshare-pid --unshare-ipc --unshare-uts --unshare-cgroup-try"
@@ -164,17 +164,12 @@ def _readable(data: bytes) -> int:
 def _inner_pid(process: subprocess.Popen[bytes], status_fd: int) -> Callable[[], int | None]:
     """Return a function that tells the process number of the worker inside, once bubblewrap has said it."""
     found: list[int] = []
-    said = bytearray()
-    os.set_blocking(status_fd, False)
 
     def inner() -> int | None:
         if not found and process.poll() is None:
-            try:
-                said.extend(os.read(status_fd, _STATUS_BYTES))
-            except BlockingIOError:
-                return None
             # Bubblewrap writes an object bit by bit: a worker that is closed early may be told half of it.
-            if match := _CHILD.search(said):
+            match = _CHILD.search(os.pread(status_fd, _STATUS_BYTES, 0))
+            if match is not None:
                 found.append(int(match[1]))
                 os.close(status_fd)
         return found[0] if found else None

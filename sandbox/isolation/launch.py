@@ -5,8 +5,8 @@ request's thread started would die with that thread.
 
 A program that makes namespaces can be killed, by that same option, at a moment when its child is not bound to anybody
 yet, and the child then waits for ever: what still runs when this process ends is killed as a group, and what a killed
-process leaves is found by `sandbox.isolation.leftovers`. What had not become that program yet bears this process's
-arguments still, and is not found.
+process leaves is found by `sandbox.isolation.leftovers`. What had not become that program yet is bound to nobody
+and bears this process's arguments still: it is not found, and ends by itself, for nobody is at the other end of its 0.
 """
 
 import atexit

@@ -11,7 +11,6 @@ import contextlib
 import os
 import select
 import signal
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -21,9 +20,6 @@ __all__ = ["end_leftovers"]
 _PASSES: Final = 64
 # A parent that was dying while it was read bears nothing any more; what it left is in the list after that.
 _PASSES_WITHOUT: Final = 2
-# Whoever died while it started a process left one that bears no such argument yet: its folder is there before it.
-_PASSES_WITHOUT_WHILE_STARTING: Final = 6
-_PAUSE_S: Final = 0.05
 _END_MS: Final = 5000
 
 
@@ -33,17 +29,13 @@ def end_leftovers(scratch: Path) -> int:
     Only for whoever knows that nobody is computing there: a process of a node that lives looks the same.
     """
     mark = os.fsencode(scratch) + b"/"
-    is_starting = scratch.is_dir() and any(scratch.iterdir())
-    enough = _PASSES_WITHOUT_WHILE_STARTING if is_starting else _PASSES_WITHOUT
     ended = without = 0
     for _ in range(_PASSES):
         found = _end_found(mark)
         ended += found
         without = 0 if found else without + 1
-        if without == enough:
+        if without == _PASSES_WITHOUT:
             break
-        if without and is_starting:
-            time.sleep(_PAUSE_S)
     return ended
 
 

@@ -115,7 +115,8 @@ class NodeHome:
                 )
         used = clock or SystemClock()
         catalogue = CatalogueStore(database, clock=used)
-        return cls(folder=folder, config=config, database=database, catalogue=catalogue, clock=used)
+        # Absolute: processes of the node are known by the folder in their arguments, and other nodes have the same name.
+        return cls(folder=folder.absolute(), config=config, database=database, catalogue=catalogue, clock=used)
 
     @property
     def data(self) -> Path:

@@ -5,6 +5,7 @@ Connections are kept, so that a job's few requests cost a round trip each. Any n
 """
 
 import json
+import re
 import ssl
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -33,18 +34,20 @@ from yingbi.errors import (
 from yingbi.http_signing import sign_request
 from yingbi.ids import parse_party
 from yingbi.key_files import decode_base64url, encode_base64url
-from yingbi.keys import SigningKey
+from yingbi.keys import SigningKey, VerifyKey
 from yingbi.receipts import Receipt
 from yingbi.statement import Statement, parse_statement
 from yingbi.transport import is_loopback
 
-__all__ = ["HubClient", "Lease", "Polled", "Recorded", "open_hub_http", "parse_lease"]
+__all__ = ["FederationKit", "HubClient", "Lease", "Polled", "Recorded", "open_hub_http", "parse_lease"]
 
 _MAX_ANSWER: Final = 1 << 20
 _MAX_BUNDLE: Final = 256 * (16_384 + 2)
 _MAX_TILE: Final = 256 * 32
 _TIMEOUT_S: Final = 10.0
 _RECORD_TIMEOUT_S: Final = 40.0
+_SERVER: Final = re.compile(r"[A-Za-z0-9.:\[\]-]{1,200}:[0-9]{1,5}")
+_UINT64_DIGITS: Final = 20
 _JSON: Final = "application/json"
 _BYTES: Final = "application/octet-stream"
 _KINDS: Final[Mapping[int, type[SandboxError]]] = {
@@ -127,6 +130,21 @@ def parse_lease(value: Mapping[str, Any]) -> Lease:
         "statement": value["statement"],
     }
     return Lease(job=job, attempt=attempt, statement=statement, plan=opening, body=body)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FederationKit:
+    """What a node needs to take part in federations.
+
+    `address`: `host:port` of the server. `node_id`: the node's number there. `app`: digest of the app that runs are of.
+    `app_keys`: whose apps are taken. `authority`: PEM of what to trust the server by, where the hub's own is not meant.
+    """
+
+    address: str
+    node_id: int
+    app: str
+    app_keys: tuple[VerifyKey, ...]
+    authority: str | None
 
 
 class HubClient:
@@ -234,6 +252,16 @@ class HubClient:
         """Tell how far a job is."""
         self._send("PUT", f"v1/jobs/{job}/progress", {"percent": percent}, timeout_s=2.0)
 
+    def join_federations(self, node: str, public_key: bytes) -> FederationKit:
+        """Register a key (EC P-384, PEM) for federations; return what is needed to take part.
+
+        Raises:
+            NotFoundError: the hub runs no federations.
+            UnavailableError: the hub does not answer.
+        """
+        body: JsonValue = {"public_key": public_key.decode("ascii")}
+        return _parse_kit(_object(self._send("PUT", f"v1/nodes/{parse_party(node)[1]}/federation", body)))
+
     # --- requests ----------------------------------------------------------------------------------------------------
 
     def _record(self, path: str, statements: Sequence[Statement], openings: Sequence[Opening]) -> tuple[Recorded, ...]:
@@ -322,6 +350,23 @@ def _object(data: bytes) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise _malformed("an object")
     return value
+
+
+def _parse_kit(value: Mapping[str, Any]) -> FederationKit:
+    match value:
+        case {
+            "address": str(address),
+            "node_id": str(number),
+            "app": str(app),
+            "app_keys": list(keys),
+            "authority": None | str() as authority,
+        } if _SERVER.fullmatch(address) and number.isascii() and number.isdigit() and len(number) <= _UINT64_DIGITS:
+            app_keys = tuple(VerifyKey.from_jwk(key) for key in keys)
+            return FederationKit(
+                address=address, node_id=int(number), app=app, app_keys=app_keys, authority=authority
+            )
+        case _:
+            raise _malformed("what is needed to take part in federations")
 
 
 def _parse_recorded(value: object) -> Recorded:

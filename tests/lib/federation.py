@@ -30,7 +30,7 @@ from federated.horizontal.recipe import RECIPES
 from federated.horizontal.spec import TrainingSpec
 from federated.horizontal.state import State
 from federated.horizontal.table import Table
-from federated.node import make_member
+from federated.rounds.assembly import make_member
 from federated.rounds.coordinator import RoundLimits
 from federated.rounds.course import check_recipe
 from ledger.cosigning import CosigningThread
@@ -159,11 +159,17 @@ class _Bridge(httpx.BaseTransport):
         return httpx.Response(answer.status_code, headers=headers, content=iter([answer.content]))
 
 
+@dataclass
 class _App:
-    """The app without its cage."""
+    """The app without its cage; `lies` changes what it gives."""
+
+    table: Table | None = None
+    runs: int = 0
+    lies: Callable[[dict[str, Any]], Mapping[str, object]] = lambda arrays: arrays
 
     def contribute(self, spec: TrainingSpec, state: State, table: Table) -> Mapping[str, object]:
-        return RECIPES[spec.recipe].contribute(spec, state, table)
+        self.table, self.runs = table, self.runs + 1
+        return self.lies(RECIPES[spec.recipe].contribute(spec, state, table))
 
 
 @dataclass
@@ -214,6 +220,7 @@ class FederatedWorld:
     homes: dict[str, NodeHome] = field(default_factory=dict)
     agents: dict[str, OpenAgent] = field(default_factory=dict)
     members: dict[str, Any] = field(default_factory=dict)
+    apps: dict[str, _App] = field(default_factory=lambda: {unit: _App() for unit in UNITS})
     threads: dict[str, tuple[threading.Thread, threading.Event]] = field(default_factory=dict)
     stacks: dict[str, ExitStack] = field(default_factory=dict)
 
@@ -303,9 +310,8 @@ class FederatedWorld:
 
     @contextmanager
     def _member(self, unit: str, parts: Any) -> Iterator[Any]:
-        with make_member(parts, app=_App(), digest=self.way.app) as (joint, member):
-            self.members[unit] = member
-            yield joint
+        joint, self.members[unit] = make_member(parts, app=self.apps[unit], digest=self.way.app)
+        yield joint
         self.members.pop(unit, None)
 
     def stop(self, unit: str) -> None:
@@ -387,21 +393,21 @@ class FederatedWorld:
             "/v1/jobs", statement, by=PARTNER, openings=openings, headers={"idempotency-key": member.job}
         )
 
-    def wait_for(self, question: TrainingQuestion, state: str, *, timeout_s: float = 60.0) -> Any:
+    def wait_for(self, question: TrainingQuestion, state: str, *, seconds: float = 60.0) -> Any:
         """Wait until a federation is in a state, and return it."""
 
         def is_there() -> bool:
             found = self.standing.federations.get(question.federation)
             return found is not None and found.state.value == state
 
-        wait_until(is_there, timeout_s=timeout_s)
+        wait_until(is_there, seconds=seconds)
         return self.standing.federations.get(question.federation)
 
-    def wait_for_jobs(self, question: TrainingQuestion, *states: str, timeout_s: float = 60.0) -> None:
+    def wait_for_jobs(self, question: TrainingQuestion, *states: str, seconds: float = 60.0) -> None:
         """Wait until all member jobs are in one of these states."""
         wait_until(
             lambda: all(self.standing.jobs.get(one.job).state.value in states for one in question.members),
-            timeout_s=timeout_s,
+            seconds=seconds,
         )
 
 

@@ -211,6 +211,7 @@ class FlowerWorld:
             app=app or self.app.digest,
             handler=self.members[party],
             pace=Pace(quick_s=0.05, slow_s=0.2),
+            on_broken=supernode.restart,
         )
         thread = threading.Thread(target=executor.run, args=(stop,), name=f"executor-{party}", daemon=True)
         self._executors[party] = stop, thread, client

@@ -18,6 +18,7 @@ from yingbi.cli import (
     data,
     demo,
     duty,
+    federation,
     hub,
     job,
     keys,
@@ -61,6 +62,7 @@ app.add_typer(data.app, name="data")
 app.add_typer(agreement.app, name="agreement")
 app.add_typer(request.app, name="request")
 app.add_typer(job.app, name="job")
+app.add_typer(federation.app, name="federation")
 app.add_typer(checks.app, name="output")
 app.add_typer(receipt.app, name="receipt")
 app.command("freeze", help=t("stopping.freeze.help"))(stopping.freeze)

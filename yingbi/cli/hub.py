@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,8 +18,10 @@ from yingbi.keys import SigningKey, VerifyKey, load_signing_key, save_signing_ke
 from yingbi.statement import Statement, parse_statement
 
 if TYPE_CHECKING:
+    from api.federating import FederationWay
     from api.home import HubHome
     from ledger.cosigning import CosignatureSource
+    from ledger.serving import ServerTls
 
 __all__ = ["HubOption", "app"]
 
@@ -66,19 +69,35 @@ def run(
     certificate: Annotated[Path | None, typer.Option("--tls-cert", help=t("option.tls_cert"))] = None,
     key: Annotated[Path | None, typer.Option("--tls-key", help=t("option.tls_key"))] = None,
     ca_file: CaFile = None,
+    federation_port: Annotated[
+        int | None, typer.Option("--federation-port", min=0, max=65535, help=t("hub.option.federation_port"))
+    ] = None,
+    federation_address: Annotated[
+        str | None, typer.Option("--federation-address", help=t("hub.option.federation_address"))
+    ] = None,
+    round_s: Annotated[int, typer.Option("--round-seconds", min=1, max=86400, help=t("hub.option.round_s"))] = 120,
     passphrase_file: PassphraseFile = None,
 ) -> None:
-    """Run a hub until it is told to end."""
+    """Run a hub until it is told to end; with a port for federations, Flower's server runs beside it."""
     with _extra():
         from api.home import load_hub
         from api.main import create_app
         from api.wiring import open_hub
+        from federated.rounds.coordinator import RoundLimits
         from ledger.serving import make_tls, serve
     home, tls = load_hub(hub), make_tls(certificate, key)
     passphrase = read_passphrase(passphrase_file)
     with (
         _cosignatures(home, ca_file) as cosignatures,
-        open_hub(home, SystemClock(), cosignatures=cosignatures, passphrase=passphrase) as opened,
+        _federation(home, host, federation_port, federation_address, tls) as federation,
+        open_hub(
+            home,
+            SystemClock(),
+            cosignatures=cosignatures,
+            passphrase=passphrase,
+            federation=federation,
+            limits=RoundLimits(deadline=timedelta(seconds=round_s)),
+        ) as opened,
     ):
 
         def announce(url: str) -> None:
@@ -146,6 +165,29 @@ def _cosignatures(home: "HubHome", ca_file: Path | None) -> Iterator["Cosignatur
     with open_witness_http(ca_file=ca_file) as http:
         clients = make_witness_clients(policy, http, clock=SystemClock())
         yield CosigningThread(HttpWitnesses(clients, policy)) if clients or policy.has_quorum else NoCosignatures()
+
+
+@contextmanager
+def _federation(
+    home: "HubHome", host: str, port: int | None, address: str | None, tls: "ServerTls | None"
+) -> Iterator["FederationWay | None"]:
+    if port is None:
+        yield None
+        return
+    try:
+        from api.federation_server import FederationServer
+    except ImportError as error:
+        raise missing_extra("federated", error) from error
+    server = FederationServer(
+        home.folder / "federation",
+        host=host,
+        port=port,
+        tls=None if tls is None else (tls.certificate, tls.key),
+        address=address,
+        clock=SystemClock(),
+    )
+    with server:
+        yield server
 
 
 @contextmanager

@@ -19,12 +19,16 @@ from yingbi.cli.text import t
 from yingbi.errors import ErrorCode, ExitCode, InvalidRequestError, UnavailableError
 
 if TYPE_CHECKING:
-    from yingbi.client import Client, DryRun, Filed, Job, JobStatus, ModelResult, Query, TableResult
+    from yingbi.client import Client, DryRun, Federation, Filed, Job, JobStatus, Query
+    from yingbi.client.results import Released
 
 __all__ = [
     "ProfileOption",
     "app",
     "echo_json",
+    "keep_own",
+    "new_file",
+    "next_command",
     "opened_client",
     "payload_of",
     "show_filed",
@@ -97,16 +101,16 @@ def submit(
     wanted = ("agreement", "purpose", "result_key")
     with opened_client(profile, needs=wanted, agreement=agreement, purpose=purpose) as client:
         asked = _read_question(client, question, sql)
-        with _new_file(keep):
+        with new_file(keep):
             job = client.submit(asked, expires_in=None if days is None else timedelta(days=days))
-            _keep(job, keep)
+            keep_own(job, keep)
         if is_wait:
             _wait(job, timeout_s, profile, as_json=as_json)
         _show_status(job.status, as_json=as_json)
     if not as_json:
         if keep is not None:
             typer.echo(t("job.submit.kept", file=keep))
-        typer.echo(t("job.submit.next", command=_command("wait", job.id, profile)))
+        typer.echo(t("job.submit.next", command=next_command(["job", "wait", job.id], profile)))
 
 
 @app.command("wait", help=t("job.wait.help"))
@@ -277,7 +281,7 @@ def _missing(name: str, profile: Path) -> InvalidRequestError:
 
 
 @contextmanager
-def _new_file(path: Path | None) -> "Iterator[None]":
+def new_file(path: Path | None) -> "Iterator[None]":
     """Make a new file that only its owner can read; it is gone again where what is to be in it never comes.
 
     Raises:
@@ -300,20 +304,20 @@ def _new_file(path: Path | None) -> "Iterator[None]":
             path.unlink()
 
 
-def _keep(job: "Job", path: Path | None) -> None:
+def keep_own(submitted: "Job | Federation", path: Path | None) -> None:
     """Write what only the submitter has in the place of a file that was made for it."""
     if path is None:
         return
     with TemporaryDirectory(prefix=".yingbi-", dir=path.parent) as private:
         file = Path(private) / "job.json"
-        job.save(file)
+        submitted.save(file)
         file.chmod(0o600)
         file.replace(path)
 
 
 def _wait(job: "Job", timeout_s: float | None, profile: str | None, *, as_json: bool) -> NoReturn:
     """Wait for a job, show where it is then, and end with the exit code of that."""
-    began, command = monotonic(), _command("wait", job.id, profile)
+    began, command = monotonic(), next_command(["job", "wait", job.id], profile)
     try:
         job.wait(timeout_s=timeout_s, progress=not as_json)
     except KeyboardInterrupt:
@@ -330,14 +334,14 @@ def _wait(job: "Job", timeout_s: float | None, profile: str | None, *, as_json: 
             typer.echo(t("job.wait.over", seconds=timeout_s, command=command), err=True)
         raise typer.Exit(int(ExitCode.UNAVAILABLE))
     if job.status.has_result and not as_json:
-        typer.echo(t("job.submit.next", command=_command("result", job.id, profile)))
+        typer.echo(t("job.submit.next", command=next_command(["job", "result", job.id], profile)))
     raise typer.Exit(int(_EXITS.get(job.state, ExitCode.OK)))
 
 
-def _command(verb: str, job: str, profile: str | None) -> str:
+def next_command(words: Sequence[str], profile: str | None) -> str:
     """Return a command to go on with, as this one was called."""
     named = [] if profile is None or os.environ.get(_PROFILE) == profile else ["--profile", shlex.quote(profile)]
-    return " ".join(["yingbi", "job", verb, job, *named])
+    return " ".join(["yingbi", *words, *named])
 
 
 def _cell(value: object) -> object:
@@ -401,10 +405,13 @@ def _show_status(status: "JobStatus", *, as_json: bool) -> None:
     show_thing(t("job.show.title"), rows)
 
 
-def _show_result(released: "TableResult | ModelResult") -> None:
-    from yingbi.client import TableResult
+def _show_result(released: "Released") -> None:
+    from yingbi.client import TableResult, TrainingResult
 
-    if isinstance(released, TableResult):
+    if isinstance(released, TrainingResult):
+        rows = [(t("job.label.federation"), printable(str(released.document.get("federation"))))]
+        show_thing(t("job.result.training"), rows)
+    elif isinstance(released, TableResult):
         show_table(t("job.result.table"), released.columns, released.shown())
         for note in released.notes:
             typer.echo(printable(note))

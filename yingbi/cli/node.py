@@ -8,7 +8,7 @@ from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from threading import Event
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
@@ -278,19 +278,38 @@ def trust(
 
 
 @app.command("run", help=t("node.run.help"))
-def run(node: NodeOption = Path(), passphrase_file: PassphraseFile = None) -> None:
+def run(
+    node: NodeOption = Path(),
+    is_federated: Annotated[bool, typer.Option("--federated", help=t("node.option.federated"))] = False,
+    passphrase_file: PassphraseFile = None,
+) -> None:
     """Follow the hub's log and do the work that it leases, until SIGTERM or SIGINT."""
     home = import_node(node)
     from sandbox.node.agent_home import open_agent
 
     signal.signal(signal.SIGTERM, _interrupt)
+    joint = _federation(home) if is_federated else {}
     try:
-        with open_agent(home, passphrase=read_passphrase(passphrase_file)) as opened:
+        with open_agent(home, passphrase=read_passphrase(passphrase_file), **joint) as opened:
             typer.echo(t("node.run.ready", node=home.config.name))
             opened.agent.run(Event())
     except KeyboardInterrupt:
         # What was under way goes on at the next start, from the journal.
         return
+
+
+def _federation(home: "NodeHome") -> dict[str, Any]:
+    """Return what makes an agent take part in federations."""
+    try:
+        from federated.node import take_part
+        from federated.rounds.course import check_recipe
+    except ImportError as error:
+        raise missing_extra("federated", error) from error
+    from sandbox.node.agent_home import load_agent
+
+    ca = load_agent(home).ca
+    ca_file = home.folder / ca if ca else None
+    return {"make_joint": lambda parts: take_part(parts, ca_file=ca_file), "check_recipe": check_recipe}
 
 
 @app.command("status", help=t("node.status.help"))

@@ -18,19 +18,30 @@ from yingbi.client.hub import Filed
 from yingbi.client.jobs import AsyncJob, Job
 from yingbi.client.problems import JobRefusedError, OperationNotPermittedError, UnknownNameError
 from yingbi.client.query import Query, RegressionQuery, TableQuery
-from yingbi.client.results import SUPPRESSED, ModelResult, Suppressed, TableResult
+from yingbi.client.results import SUPPRESSED, ModelResult, Suppressed, TableResult, TrainingResult
 from yingbi.client.settings import Patience, Settings
 from yingbi.client.status import JobStatus
+from yingbi.client.training import AsyncFederation, AsyncTrainingPlan, Federation, TrainingPlan
+from yingbi.client.training_model import TrainedModel
+from yingbi.client.training_questions import MemberQuestion
+from yingbi.client.training_status import FederationNode, FederationStatus
+from yingbi.client.training_steps import FederationDryRun
 
 __all__ = [
     "SUPPRESSED",
     "AsyncClient",
+    "AsyncFederation",
     "AsyncJob",
+    "AsyncTrainingPlan",
     "Catalog",
     "Client",
     "DryRun",
     "EntryReceipt",
     "Explanation",
+    "Federation",
+    "FederationDryRun",
+    "FederationNode",
+    "FederationStatus",
     "Filed",
     "Found",
     "Frame",
@@ -39,6 +50,7 @@ __all__ = [
     "Job",
     "JobRefusedError",
     "JobStatus",
+    "MemberQuestion",
     "ModelResult",
     "OperationNotPermittedError",
     "Patience",
@@ -48,6 +60,9 @@ __all__ = [
     "Suppressed",
     "TableQuery",
     "TableResult",
+    "TrainedModel",
+    "TrainingPlan",
+    "TrainingResult",
     "UnknownNameError",
     "aconnect",
     "connect",

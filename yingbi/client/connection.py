@@ -1,6 +1,6 @@
 """The two clients: blocking and asynchronous, with the same methods over the same steps."""
 
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
@@ -21,6 +21,11 @@ from yingbi.client.query import Query, RegressionQuery, TableQuery
 from yingbi.client.settings import Address, Patience, Settings
 from yingbi.client.shown import table_html, table_text
 from yingbi.client.statements import Draft
+from yingbi.client.training import AsyncFederation, AsyncTrainingPlan, Federation, TrainingPlan
+from yingbi.client.training_features import Asked
+from yingbi.client.training_questions import Training
+from yingbi.client.training_status import FederationNode
+from yingbi.client.training_steps import Asking, federation, federation_nodes, federations, training_questions
 from yingbi.client.transports import AsyncTransport, Transport, open_options
 from yingbi.client.wire import Steps
 from yingbi.clock import Clock, SystemClock
@@ -160,6 +165,94 @@ class Client:
         """Return the party's jobs."""
         return [Job(self.hub, self._transport, status) for status in self.run(self.hub.jobs(limit))]
 
+    def training(
+        self,
+        recipe: str,
+        *,
+        members: Mapping[str, str],
+        target: str,
+        positive: str | int | bool,
+        features: Sequence[Asked],
+        parameters: Mapping[str, object] | None = None,
+        rounds: int | None = None,
+        quorum: int | None = None,
+        min_entities: int | None = None,
+        max_rows: int | None = None,
+        hold_out: str | float | None = None,
+        epsilon: str | float | None = None,
+        delta: str | float | None = None,
+        clip: str | float | None = None,
+        versions: Mapping[str, int] | None = None,
+        purpose: str | None = None,
+        certificate: str | None = None,
+        expires_in: timedelta | None = None,
+    ) -> TrainingPlan:
+        """Return a federation that is ready to be asked for; nothing but the catalogue is asked.
+
+        Args:
+            recipe: `logistic_regression`, `gradient_boosted_trees`, `small_network` or `woe_bins`.
+            members: the data set of each agreement, at least three, each of another unit.
+            target: the column that is to be explained, in all of them.
+            positive: its value that counts as the event.
+            features: columns; what they may hold is the catalogue's word, or a mapping's with `name`.
+            parameters: of the recipe (docs/spec/recipes.md).
+            rounds: how many there may be; as many as the recipe can take by default.
+            quorum: how many members each round needs; all by default, and always without noise.
+            min_entities: fewest entities behind anything that the model shows.
+            max_rows: most rows of one member.
+            hold_out: share of entities that the model is tried on, not trained on.
+            epsilon: what each member may spend of its agreement's budget; with `delta`, in private mode only.
+            delta: see `epsilon`.
+            clip: norm of one record's part, where the recipe clips.
+            versions: of data sets, where it is not the newest.
+            purpose: for which it is asked; the client's by default.
+            certificate: of the purpose, where it needs one.
+            expires_in: how long the jobs may wait.
+
+        Raises:
+            InvalidRequestError: something is not as it must be; the hint says what would be.
+        """
+        training = Training(
+            recipe=recipe,
+            members=members,
+            target=target,
+            positive=positive,
+            features=features,
+            parameters=parameters or {},
+            rounds=rounds,
+            quorum=quorum,
+            min_entities=min_entities,
+            max_rows=max_rows,
+            hold_out=hold_out,
+            epsilon=epsilon,
+            delta=delta,
+            clip=clip,
+            versions=versions or {},
+        )
+        questions = self.run(training_questions(self.hub, training))
+        asking = Asking(purpose=purpose, certificate=certificate, expires_in=expires_in)
+        return TrainingPlan(self.hub, self._transport, questions, asking)
+
+    def train(self, recipe: str, **asked: Any) -> Federation:
+        """Sign and submit a federation, which trains one model; arguments are those of `training`.
+
+        Raises:
+            JobRefusedError: a member's policies refuse; nothing was recorded.
+        """
+        return self.training(recipe, **asked).submit()
+
+    def federation(self, name: str) -> Federation:
+        """Take up a federation again, from whatever process it was submitted."""
+        return Federation(self.hub, self._transport, self.run(federation(self.hub, name)))
+
+    def federations(self, *, limit: int = 50) -> list[Federation]:
+        """Return the federations that the party may know of, oldest first."""
+        return [Federation(self.hub, self._transport, one) for one in self.run(federations(self.hub, limit))]
+
+    def federation_nodes(self) -> tuple[FederationNode, ...]:
+        """Return the nodes that take part in federations, and whether each is connected now."""
+        return self.run(federation_nodes(self.hub))
+
     def file(self, noun: str, draft: Draft, *, documents: Sequence[JsonValue] = ()) -> Filed:
         """Sign a draft and hand it in under a noun: `duties`, `participants`, `agreements`."""
         statement = draft.sign([self.hub.exchange.identity.key])
@@ -243,6 +336,70 @@ class AsyncClient:
     async def jobs(self, *, limit: int = 50) -> list[AsyncJob]:
         """Return the party's jobs."""
         return [AsyncJob(self.hub, self._transport, status) for status in await self.run(self.hub.jobs(limit))]
+
+    async def training(
+        self,
+        recipe: str,
+        *,
+        members: Mapping[str, str],
+        target: str,
+        positive: str | int | bool,
+        features: Sequence[Asked],
+        parameters: Mapping[str, object] | None = None,
+        rounds: int | None = None,
+        quorum: int | None = None,
+        min_entities: int | None = None,
+        max_rows: int | None = None,
+        hold_out: str | float | None = None,
+        epsilon: str | float | None = None,
+        delta: str | float | None = None,
+        clip: str | float | None = None,
+        versions: Mapping[str, int] | None = None,
+        purpose: str | None = None,
+        certificate: str | None = None,
+        expires_in: timedelta | None = None,
+    ) -> AsyncTrainingPlan:
+        """Return a federation that is ready to be asked for; arguments and errors are those of `Client.training`."""
+        training = Training(
+            recipe=recipe,
+            members=members,
+            target=target,
+            positive=positive,
+            features=features,
+            parameters=parameters or {},
+            rounds=rounds,
+            quorum=quorum,
+            min_entities=min_entities,
+            max_rows=max_rows,
+            hold_out=hold_out,
+            epsilon=epsilon,
+            delta=delta,
+            clip=clip,
+            versions=versions or {},
+        )
+        questions = await self.run(training_questions(self.hub, training))
+        asking = Asking(purpose=purpose, certificate=certificate, expires_in=expires_in)
+        return AsyncTrainingPlan(self.hub, self._transport, questions, asking)
+
+    async def train(self, recipe: str, **asked: Any) -> AsyncFederation:
+        """Sign and submit a federation, which trains one model; arguments are those of `training`.
+
+        Raises:
+            JobRefusedError: a member's policies refuse; nothing was recorded.
+        """
+        return await (await self.training(recipe, **asked)).submit()
+
+    async def federation(self, name: str) -> AsyncFederation:
+        """Take up a federation again, from whatever process it was submitted."""
+        return AsyncFederation(self.hub, self._transport, await self.run(federation(self.hub, name)))
+
+    async def federations(self, *, limit: int = 50) -> list[AsyncFederation]:
+        """Return the federations that the party may know of, oldest first."""
+        return [AsyncFederation(self.hub, self._transport, one) for one in await self.run(federations(self.hub, limit))]
+
+    async def federation_nodes(self) -> tuple[FederationNode, ...]:
+        """Return the nodes that take part in federations, and whether each is connected now."""
+        return await self.run(federation_nodes(self.hub))
 
     async def file(self, noun: str, draft: Draft, *, documents: Sequence[JsonValue] = ()) -> Filed:
         """Sign a draft and hand it in under a noun: `duties`, `participants`, `agreements`."""
@@ -398,7 +555,9 @@ def _query(session: Any, records: tuple[DatasetRecord, ...], plan: Plan) -> Quer
     if isinstance(question, TableQuestion):
         return TableQuery.of_plan(session, records, plan)
     if isinstance(question, TrainingQuestion):
-        raise InvalidRequestError(ErrorCode.PLAN_MALFORMED, "expected a question to one node, got a federation's")
+        raise InvalidRequestError(
+            ErrorCode.PLAN_MALFORMED, "expected a question to one node, got a federation's", hint=".training(...)"
+        )
     return RegressionQuery.of(
         session,
         records,

@@ -265,7 +265,7 @@ def parse_result(value: JsonValue, *, job: str, evidence: Mapping[str, JsonValue
             case "model":
                 return _model(value, about)
             case "training" if isinstance(value["document"], dict):
-                return TrainingResult(document=value["document"], **about)
+                return _training(value["document"], about)
     except (KeyError, TypeError, ValueError):
         pass
     raise malformed_answer("a released table or model")
@@ -307,6 +307,10 @@ def _model(value: Mapping[str, Any], about: Mapping[str, Any]) -> ModelResult:
         r_squared=_estimate(value["r_squared"]),
         **about,
     )
+
+
+def _training(document: Mapping[str, Any], about: Mapping[str, Any]) -> TrainingResult:
+    return TrainingResult(document=document, **about)
 
 
 def _pandas() -> Any:

@@ -19,7 +19,7 @@ from yingbi.plan.model import CodedFeature, NumericFeature, TrainingFeature
 __all__ = ["Asked", "declared_item", "number_text", "read_features"]
 
 Asked = str | Mapping[str, object]
-"""A feature as it is asked for: a column's name, or a mapping of it and what the asker says in place of the catalogue."""
+"""A feature as it is asked for: the name of a column, or a mapping of `name` and what the asker says of it."""
 
 _NUMBERS: Final = frozenset({ItemType.INTEGER, ItemType.DECIMAL})
 _CODED: Final = frozenset({ItemType.BOOLEAN, ItemType.CODE})

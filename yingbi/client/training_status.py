@@ -75,6 +75,11 @@ class FederationRound:
     ended_at: str | None
     figures: Mapping[str, str]
 
+    @property
+    def figures_text(self) -> str:
+        """Return what the round tells of itself, short."""
+        return ", ".join(f"{name} {float(value):.6g}" for name, value in self.figures.items())
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpenRound:
@@ -166,8 +171,7 @@ class FederationStatus:
     def round_rows(self) -> list[tuple[object, ...]]:
         """Return the rounds as a table has them, the open one last."""
         rows: list[tuple[object, ...]] = [
-            (one.round, one.attempt, len(one.participants), one.ended_at, figures_text(one.figures))
-            for one in self.rounds
+            (one.round, one.attempt, len(one.participants), one.ended_at, one.figures_text) for one in self.rounds
         ]
         if self.open is not None:
             given = f"{len(self.open.given)} of {len(self.open.participants)}"
@@ -234,18 +238,13 @@ class FederationNode:
     is_connected: bool
 
 
-def figures_text(figures: Mapping[str, str]) -> str:
-    """Return what a round tells of itself, short."""
-    return ", ".join(f"{name} {float(value):.6g}" for name, value in figures.items())
-
-
 def parse_federation(value: Mapping[str, Any], *, federation: str | None = None) -> FederationStatus:
     """Read where a federation is.
 
     Raises:
         VerificationError: it has another form, or is about another federation than was asked for.
     """
-    state, name = value.get("state"), _text(value, "federation")
+    state, name = _text(value, "state"), _text(value, "federation")
     if state not in _SENTENCES or value.get("mode") not in ("exact", "private"):
         raise malformed_answer("the status of a federation")
     if federation is not None and name != federation:

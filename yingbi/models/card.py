@@ -1,7 +1,7 @@
 """The model card: one HTML file with everything inside of it, in Chinese or English, for a screen and for paper.
 
-What it says comes from a document of the kind `model_card` (docs/spec/model-card.md); what the document does not
-say, the card says to be missing.
+What it says comes from a document of the kind `model_card` (`yingbi.models.card_document` has its form); what the
+document does not say, the card says to be missing.
 """
 
 import base64
@@ -126,13 +126,22 @@ def _domain(feature: Row) -> str | None:
 
 def _parties(t: Texts, value: Row) -> Iterable[Markup]:
     yield element("h2", t("parties"))
-    names = ("unit", "node", "agreement", "job", "dataset", "version", "certificate")
     cells = [
-        (*(text(item.get(name)) for name in names), _period(item.get("period"))) for item in rows(value.get("members"))
+        (
+            *(_stacked(t, item, *names) for names in (("unit", "node"), ("agreement", "job"), ("dataset", "version"))),
+            text(item.get("certificate")),
+            _period(item.get("period")),
+        )
+        for item in rows(value.get("members"))
     ]
-    yield table(t, (*names, "period"), cells)
+    yield table(t, ("unit_node", "agreement_job", "dataset_version", "certificate", "period"), cells)
     period = _period(value.get("period"))
     yield paragraph(t, "period.text", period=period) if period else element("p", t("period"), ": ", missing(t))
+
+
+def _stacked(t: Texts, item: Row, first: str, second: str) -> Markup:
+    """Return two values, one below the other: a table of all would be too wide for paper."""
+    return join((shown(t, item.get(first)), element("br"), shown(t, item.get(second))))
 
 
 def _sample(t: Texts, value: Row) -> Iterable[Markup]:

@@ -1,4 +1,19 @@
-"""The document that a model card is made from: a released model, its evaluation, and what is known around them."""
+"""The document that a model card is made from: a released model, its evaluation, and what is known around them.
+
+Canonical JSON; decimals are strings. All members but `v` and `kind` may be absent.
+
+- `title`, `purpose`, `partner`, `intermediary`, `made_at`: texts. `intended_use`, `not_for`, `exclusions`, `limits`,
+  `monitoring`, `retirement`: lists of texts.
+- `model` (digest), `recipe`, `target`, `positive`, `features`: of the model document; `parameters`: of its recipe.
+- `members`: `{unit, node, agreement, job, dataset, version, certificate, period}`; `period`: `{from, until}`.
+- `rounds`: `{completed, most, attempts, quorum, curve}`, the curve `{round, loss, gradient_norm}`.
+- `privacy`: `null` in exact mode, else `{mode, epsilon, delta, clip, unit, spent}`, spent `{node, epsilon, delta}`.
+- `evaluation`: what `yingbi.models.evaluation.evaluate` makes. `scorecard`: what `scorecard_json` makes, or `null`.
+- `checks`: `{check, threshold, found, verdict}`; codes that the card has words for: `min_entities`, `min_units`,
+  `membership_inference`; verdicts `pass` and `hold`.
+- `approvals`: `{by, duty, decision, time, index}`. `evidence`: `{federation, log, checkpoint, terms, app, final_state,
+  entries}`, entries `{index, type, round, digest}`.
+"""
 
 from collections.abc import Mapping
 from typing import Final

@@ -7,6 +7,7 @@ numbers are decimal strings with few places, so that members who compute it by t
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from statistics import NormalDist
 from typing import Final
 
 from yingbi.canonical import JsonValue
@@ -162,10 +163,11 @@ def _gains(histogram: ScoreHistogram, rules: EvaluationRules) -> list[JsonValue]
 def _calibration(histogram: ScoreHistogram, rules: EvaluationRules) -> list[JsonValue]:
     """Return [mean probability, rate of events, half of its confidence interval] of every group, lowest first."""
     rows: list[JsonValue] = []
+    normal = NormalDist().inv_cdf(0.5 + rules.confidence / 2)
     for group in reversed(group_rows(histogram, _groups(histogram, rules))):
         if group.rows > 0:
             rate = group.bad / group.rows
-            half = 1.96 * math.sqrt(rate * (1 - rate) / group.rows)
+            half = normal * math.sqrt(rate * (1 - rate) / group.rows)
             rows.append([rounded(group.score, 4), rounded(rate, 4), rounded(half, 4)])
     return rows
 

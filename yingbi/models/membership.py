@@ -4,7 +4,8 @@ The attack of Yeom, Giacomelli, Fredrikson and Jha (Privacy Risk in Machine Lear
 loss is under a threshold. Its advantage is hits less false alarms; here of the best threshold, which is the distance
 of two distributions, so nobody who uses one threshold on the loss has a larger one (at the bins' resolution).
 
-*Not protected*: attacks that train shadow models or calibrate the loss row by row may do better.
+*Not protected*: attacks that train shadow models or calibrate the loss row by row may do better. Where the counts carry
+noise, the bound does not: it is about which rows were drawn.
 """
 
 import math

@@ -12,7 +12,7 @@ COLOURS: Final = ("#1f5f8b", "#c0562f", "#4b7f52", "#7a5195")
 """Of series, in their order; told apart in grey as well, with their dashes."""
 
 _WIDTH, _HEIGHT = 420, 300
-_LEFT, _RIGHT, _TOP, _BOTTOM = 52, 22, 16, 44
+_LEFT, _RIGHT, _TOP, _BOTTOM = 64, 22, 16, 44
 _GRID, _INK, _QUIET = "#e3e7ea", "#1b1b1b", "#59636b"
 _LEGEND_ROW, _LEGEND_SIGN = 20, 26
 _WIDEST: Final = 34

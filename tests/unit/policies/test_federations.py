@@ -372,7 +372,7 @@ def test_who_gives_up_says_what_came() -> None:
 @pytest.mark.parametrize(
     ("entries", "one", "match"),
     [
-        ([], completed(), "completed round"),
+        ([], completed(), "expected a completed round"),
         ([*FIRST, opened(2, state=1)], completed(), "no attempt"),
         (FIRST, completed(2), "1 completed rounds"),
         (FIRST, completed(state=0), "last round left"),

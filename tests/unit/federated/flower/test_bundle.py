@@ -134,7 +134,7 @@ def test_the_catalogues_app_holds_all_code_that_touches_data() -> None:
     bundle = horizontal_bundle()
     files = open_bundle(bundle.content, digest=bundle.digest)
     assert bundle.id == "@yingbi/yingbi-horizontal"
-    assert {"yingbi_horizontal/client_app.py", "federated/content.py", "federated/__init__.py"} <= set(files)
+    assert {"federated/apps/horizontal/client_app.py", "federated/content.py", "federated/__init__.py"} <= set(files)
     package = Path(__file__).parents[4] / "federated" / "horizontal"
     assert {f"federated/horizontal/{path.name}" for path in package.glob("*.py")} <= set(files)
-    assert not [name for name in files if "flower" in name or "rounds" in name or "pycache" in name]
+    assert not [name for name in files if "/flower" in name or "rounds" in name or "pycache" in name]

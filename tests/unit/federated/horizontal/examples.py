@@ -12,7 +12,6 @@ from federated.horizontal.guard import guard
 from federated.horizontal.layout import Layout
 from federated.horizontal.parameters import (
     LogisticParameters,
-    Missing,
     NetworkParameters,
     Parameters,
     RecipeName,
@@ -23,6 +22,7 @@ from federated.horizontal.recipe import RECIPES
 from federated.horizontal.spec import Feature, Kind, PrivacySpec, TrainingSpec
 from federated.horizontal.state import Phase, State
 from federated.horizontal.table import Table
+from federated.secure_sum import decode, encode
 
 AGE = Feature(name="age", kind=Kind.NUMERIC, bounds=(0.0, 50.0), edges=(5.0, 10.0, 20.0, 35.0), special=(-1.0,))
 DEBT = Feature(name="debt", kind=Kind.NUMERIC, bounds=(-10.0, 10.0), edges=(-5.0, 0.0, 2.5, 5.0))
@@ -122,3 +122,16 @@ class Stream:
         self._count += 1
         data = hashlib.sha256(self._seed + self._count.to_bytes(8, "big")).digest()
         return int.from_bytes(data[:8], "big") % limit
+
+
+def through_fixed_point(spec: TrainingSpec, tables: Sequence[Table]) -> tuple[State, int]:
+    """Run a training whose sums go the way of a secure sum; return the last state and the number of exchanges."""
+    recipe = RECIPES[spec.recipe]
+    state, exchanges, parties = recipe.start(spec), 0, len(tables)
+    while state.phase is not Phase.DONE:
+        layout = recipe.layout(spec, state)
+        vectors = [encode(contribution(spec, state, table), layout, parties=parties) for table in tables]
+        total = np.sum(vectors, axis=0, dtype=np.uint64)
+        state = recipe.advance(spec, state, decode(total, layout, parties=parties), parties)
+        exchanges += 1
+    return state, exchanges

@@ -1,4 +1,4 @@
-"""Trainers of the pooled rows, written for these tests alone: row by row, without the product's histograms and states."""
+"""Trainers of the pooled rows, written for these tests alone: row by row, without the product's histograms."""
 
 import math
 from collections.abc import Sequence
@@ -64,8 +64,8 @@ class Boosting:
         margin = [base] * len(rows)
         for _ in range(self.trees):
             p = (1.0 / (1.0 + np.exp(-np.array(margin)))).tolist()
-            g = [round((a - b) * 2**28) for a, b in zip(p, target, strict=True)]
-            h = [round(a * (1.0 - a) * 2**28) for a in p]
+            g = [round((a - b) * 2**24) for a, b in zip(p, target, strict=True)]
+            h = [round(a * (1.0 - a) * 2**24) for a in p]
             if not self._grow(rows, g, h, list(range(len(rows))), 0, margin):
                 break
         return margin
@@ -84,7 +84,7 @@ class Boosting:
                     margin[row] += weight
             return level > 0
         for part in best[1:]:
-            self._grow(rows, g, h, part, level + 1, margin)  # type: ignore[arg-type]  # lists of rows
+            self._grow(rows, g, h, part, level + 1, margin)
         return True
 
     def _splits(self, rows: Any, g: list[int], h: list[int], own: list[int]) -> Any:
@@ -123,7 +123,7 @@ class Boosting:
 
     @staticmethod
     def _real(steps: list[int], rows: list[int]) -> float:
-        return sum(steps[row] for row in rows) / 2**28
+        return sum(steps[row] for row in rows) / 2**24
 
 
 def network_loss(weights: Sequence[float], x: NDArray[np.float64], y: Sequence[int], units: int) -> float:

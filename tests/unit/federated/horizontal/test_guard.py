@@ -20,7 +20,7 @@ GRADIENT = np.array([[1.0, -10.0], [0.5, 10.0]])
 COUNT = np.array([0.0, 3.0, 100.0])
 
 
-class Sly(np.ndarray):  # type: ignore[type-arg]  # any
+class Sly(np.ndarray):
     """An array that finds itself smaller than anything."""
 
     def __abs__(self) -> Any:
@@ -44,7 +44,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "a NumPy number": ({"gradient": np.float64(1.0), "count": COUNT}, "an array"),
     "nothing": ({"gradient": None, "count": COUNT}, "an array"),
     "a subclass": ({"gradient": (GRADIENT * 9).view(Sly), "count": COUNT}, "an array"),
-    "a masked array": ({"gradient": np.ma.masked_all((2, 2)), "count": COUNT}, "an array"),
+    "a masked array": ({"gradient": np.ma.array(GRADIENT), "count": COUNT}, "an array"),
     "no dimension": ({"gradient": np.array(1.0), "count": COUNT}, "shape"),
     "flat": ({"gradient": GRADIENT.reshape(4), "count": COUNT}, "shape"),
     "one entry more": ({"gradient": GRADIENT, "count": np.append(COUNT, 1.0)}, "shape"),

@@ -12,7 +12,7 @@ from federated.horizontal.layout import Layout
 from federated.horizontal.logistic_rounds import Outcome, Use
 from federated.horizontal.parameters import LogisticParameters, Missing, RecipeName
 from federated.horizontal.recipe import RECIPES
-from federated.horizontal.spec import Feature, Kind, TrainingSpec
+from federated.horizontal.spec import MAX_ROWS, Feature, TrainingSpec
 from federated.horizontal.state import Phase, State
 from federated.horizontal.table import Table
 from tests.unit.federated.horizontal.examples import (
@@ -26,6 +26,7 @@ from tests.unit.federated.horizontal.examples import (
     make_table,
     private,
     split,
+    through_fixed_point,
     train,
 )
 from tests.unit.federated.horizontal.pooled import design, fit_logistic
@@ -73,6 +74,17 @@ def test_the_pooled_maximum_is_found(missing: Missing, l2: float, parties: int) 
     found = [model["intercept"], *model["columns"]]
     errors = [float(column["scaled"]["standard_error"]) for column in found]
     assert errors == pytest.approx(np.sqrt(np.diag(covariance)).tolist(), rel=1e-5)
+
+
+@pytest.mark.parametrize("parties", [3, 40])
+def test_fixed_point_of_the_largest_bounds_costs_no_digit_that_matters(parties: int) -> None:
+    spec = make_spec(NAME, max_rows=MAX_ROWS)
+    table = make_table(3000)
+    state, exchanges = through_fixed_point(spec, split(table, parties))
+    beta, _ = pooled_fit(spec, table)
+    assert np.abs(state.arrays["coefficients"] - beta).max() < 1e-6
+    assert state.arrays["progress"][0] == Outcome.CONVERGED
+    assert exchanges <= 10
 
 
 def test_original_units_are_those_of_the_columns() -> None:
@@ -137,8 +149,9 @@ def test_codes_of_too_few_rows_go_to_the_reference() -> None:
     )
     again, _ = train(spec, [merged])
     assert np.abs(again.arrays["coefficients"] - state.arrays["coefficients"]).max() < 1e-9
-    fifth = Table(columns={**table.columns, "trade": np.where(np.arange(2000) == 4, 3, trade)}, target=table.target, is_held_out=table.is_held_out)  # fmt: skip
-    assert train(spec, [fifth])[0].arrays["uses"].tolist() == [0] * 6
+    five = np.where(np.arange(2000) == 4, 3, trade)
+    enough = Table(columns={**table.columns, "trade": five}, target=table.target, is_held_out=table.is_held_out)
+    assert train(spec, [enough])[0].arrays["uses"].tolist() == [0] * 6
 
 
 def test_a_reference_of_too_few_rows_takes_the_smallest_code() -> None:
@@ -297,4 +310,3 @@ def test_private_contributions_tell_no_exact_count() -> None:
     spec = make_spec(NAME, privacy=private(NAME))
     state = RECIPE.start(spec)
     assert {part.name for part in RECIPE.layout(spec, state).parts} == {"gradient", "hessian"}
-    assert Kind.NUMERIC == "numeric"

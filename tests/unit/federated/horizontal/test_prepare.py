@@ -53,7 +53,13 @@ def test_all_carriers_give_the_same_table(carrier: str) -> None:
 
 @pytest.mark.parametrize(
     "values",
-    [[1, 2], [True, False], [Decimal("1.5"), Decimal("2")], np.array([1, 2], dtype=np.uint8), np.float32([1.5, 2.5])],
+    [
+        [1, 2],
+        [True, False],
+        [Decimal("1.5"), Decimal("2")],
+        np.array([1, 2], dtype=np.uint8),
+        np.array([1.5, 2.5], dtype=np.float32),
+    ],
 )
 def test_numbers_of_all_types_are_numbers(values: Any) -> None:
     assert numeric_column(AGE, values).tolist() == [float(value) for value in values]

@@ -78,7 +78,7 @@ def test_parameters_are_an_object(value: object) -> None:
 @pytest.mark.parametrize("recipe", list(RecipeName))
 def test_parameters_have_defaults_and_read_back(recipe: RecipeName) -> None:
     default = PARAMETERS[recipe]({})
-    assert PARAMETERS[recipe](default.to_json()) == default  # type: ignore[arg-type]  # a JSON object
+    assert PARAMETERS[recipe](default.to_json()) == default
     canonical_bytes(default.to_json())
 
 

@@ -43,7 +43,7 @@ def test_gradients_are_those_of_the_pooled_loss() -> None:
     rows = table.training
     weights = flat(state.arrays)
     loss = network_loss(weights, inputs(spec, rows), rows.target.tolist(), 3)
-    assert float(sums["loss"][0]) == pytest.approx(loss, rel=1e-12)
+    assert 64.0 * float(sums["loss"][0]) == pytest.approx(loss, rel=1e-12)
     for place, slope in enumerate(flat(sums)):
         ends = []
         for step in (1e-5, -1e-5):
@@ -74,7 +74,7 @@ def test_steps_are_those_of_the_papers(optimizer: Optimizer) -> None:
     for step in range(1, 6):
         sums = {name: np.zeros(state.arrays[name].shape) for name in network_rounds.WEIGHTS}
         sums["output"] = np.array([30.0 * step])
-        state = RECIPE.advance(spec, state, {**sums, "loss": np.array([50.0])}, 1)
+        state = RECIPE.advance(spec, state, {**sums, "loss": np.array([0.78125])}, 1)
         slope = 3.0 * step / 10.0 + 0.5 * weight
         if optimizer is Optimizer.MOMENTUM:
             first = 0.9 * first + slope

@@ -111,7 +111,7 @@ def test_a_specification_that_could_not_be_read_cannot_be_made() -> None:
     spec = make_spec(RecipeName.LOGISTIC_REGRESSION)
     for changes in ({"min_entities": 0}, {"privacy": PrivacySpec(clip=None)}, {"parameters": WoeParameters()}):
         with pytest.raises(InvalidRequestError):
-            replace(spec, **changes)  # type: ignore[arg-type]  # wrong on purpose
+            replace(spec, **changes)
 
 
 def test_bins_need_edges_and_no_clip() -> None:

@@ -4,6 +4,7 @@ import contextlib
 import logging
 import os
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,9 +15,11 @@ from sandbox.isolation import BubblewrapCage, CagePool, CageSpec, Limits, Uncage
 from sandbox.isolation.bubblewrap import _inner_pid
 from sandbox.isolation.cage import CagedWorker
 from sandbox.isolation.frames import Frame, FrameKind
+from sandbox.isolation.leftovers import _processes_with
 from tests.lib.waiting import wait_until
 from yingbi.errors import ErrorCode, InvalidRequestError, UnavailableError
 
+ROOT = Path(__file__).resolve().parents[4]
 PROBE = CageSpec(entry="sandbox.isolation.probe:attempt")
 JOB = Frame(kind=FrameKind.JOB, value=["/nowhere", "/nothing"])
 
@@ -42,17 +45,38 @@ def test_a_worker_serves_one_job_and_leaves_nothing(tmp_path: Path) -> None:
 
 def test_half_a_status_is_no_status_yet() -> None:
     """Bubblewrap writes what it says bit by bit, and a worker may be closed in between."""
-    reader, writer = os.pipe()
+    status = os.memfd_create("status")
     with subprocess.Popen(["sleep", "60"]) as process:
-        inner = _inner_pid(process, reader)
+        inner = _inner_pid(process, status)
         seen = []
         for part in (b'{ "child-', b'pid": 28', b'473, "cgroup-namespace": 40265'):
-            os.write(writer, part)
+            os.write(status, part)
             seen.append(inner())
         seen.append(inner())
         process.kill()
-    os.close(writer)
     assert seen == [None, None, 28473, 28473]
+
+
+def test_what_becomes_bubblewrap_when_its_node_has_died_ends_by_itself(tmp_path: Path) -> None:
+    """It bears no scratch folder before, so that nobody would end it."""
+    os.mkfifo(tmp_path / "go on")
+    code = f"""
+import pathlib, time
+from sandbox.isolation import bubblewrap
+from tests.unit.sandbox.isolation.test_cages import PROBE
+launch = bubblewrap.launch
+late = ["/bin/sh", "-c", 'read -r _ < "$0"; exec "$@"', {str(tmp_path / "go on")!r}]
+bubblewrap.launch = lambda command, **options: launch([*late, *command], **options)
+bubblewrap.BubblewrapCage(scratch_root=pathlib.Path({str(tmp_path)!r})).start(PROBE)
+print("started", flush=True)
+time.sleep(600)
+"""
+    with subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE) as node:
+        assert node.stdout is not None
+        assert node.stdout.readline() == b"started\n"
+        node.kill()
+    (tmp_path / "go on").write_text("\n")
+    wait_until(lambda: list(_processes_with(os.fsencode(tmp_path))) == [])
 
 
 def test_a_warm_worker_waits_for_each_specification(pool: CagePool, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from sandbox.database import METADATA
 from sandbox.disclosure import tables as disclosure_tables
 from sandbox.disclosure.history import tables as history_tables
 from sandbox.isolation.limits import Limits
+from sandbox.node import joint_tables
 from sandbox.node import tables as node_tables
 from sandbox.node.home import CONFIG_NAME, NodeConfig, NodeHome, upgrade_node
 from sandbox.node.running import Running
@@ -54,7 +55,7 @@ def test_what_is_written_is_what_is_read(tmp_path: Path) -> None:
 
 
 def test_the_migrations_make_the_tables_that_the_code_declares(tmp_path: Path) -> None:
-    declared = (catalogue_tables, disclosure_tables, history_tables, node_tables, privacy_tables)
+    declared = (catalogue_tables, disclosure_tables, history_tables, node_tables, joint_tables, privacy_tables)
     assert all(module.METADATA is METADATA for module in declared)
     home = NodeHome.create(tmp_path / "node", CONFIG)
     found = inspect(home.database)

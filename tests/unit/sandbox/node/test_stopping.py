@@ -107,6 +107,22 @@ def test_what_the_hub_recorded_without_saying_so_is_found_in_the_log(scene: Scen
     assert [str(one.type) for one in scene.entries()].count("access.frozen") == 1
 
 
+def test_what_the_log_has_by_now_is_not_sent_again(scene: Scene) -> None:
+    """The hub recorded it, and its answer was lost."""
+    said(scene)
+    route = scene.hub.route
+
+    def losing(method: str, path: list[str], key: VerifyKey, body: bytes) -> Answer:
+        answer = route(method, path, key, body)
+        return (503, b"") if path == ["incidents"] else answer
+
+    scene.hub.route = losing  # type: ignore[method-assign]
+    with scene.agent() as opened:
+        work(opened, 4)
+    assert sum("incidents" in one for one in scene.hub.asked) == 1
+    assert waiting(scene) == ()
+
+
 def test_what_the_log_has_without_effect_is_not_told(scene: Scene) -> None:
     """The hub records the freeze while who signed it may not say it."""
     said(scene)

@@ -6,6 +6,7 @@ what it was answered; `die DATABASE` forks a child for every step of one job, ki
 
 import os
 import random
+import shutil
 import signal
 import sys
 from datetime import UTC, datetime
@@ -78,10 +79,10 @@ def _work(path: Path, name: str) -> None:
 
 def _die(folder: Path) -> None:
     """Kill a child at its first step, its second, and so on until it survives; go on after each, and say what was."""
-    at = 0
+    at, fresh = 0, folder / "fresh.sqlite"
+    make_database(fresh).dispose()
     while True:
-        path = folder / f"{at}.sqlite"
-        make_database(path).dispose()
+        path = Path(shutil.copy(fresh, folder / f"{at}.sqlite"))
         read, write = os.pipe()
         if (child := os.fork()) == 0:
             _live(path, at, write)

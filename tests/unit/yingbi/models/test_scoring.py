@@ -139,7 +139,8 @@ BENT: dict[str, Any] = {
     "no units": bent(NETWORK, "hidden", value=[]),
     "missing values that become something else": bent(NETWORK, "missing", value="x"),
     "a node that leads nowhere": bent(TREES, "trees", 2, "nodes", 0, value={"node": 1, "value": "1"}),
-    "a node too many": bent(TREES, "trees", 0, "nodes", 1, value={"node": 3, "value": "1"}),
+    "a node that is not there": bent(TREES, "trees", 0, "nodes", 1, value={"node": 3, "value": "1"}),
+    "a node too many": bent(TREES, "trees", 2, "nodes", value=[{"node": 0, "value": "1"}, {"node": 1, "value": "1"}]),
     "a node twice": bent(TREES, "trees", 0, "nodes", 1, value={"node": 2, "value": "1"}),
     "a node far below": bent(
         TREES, "trees", 2, "nodes", value=[{"node": 0, "value": "1"}, {"node": 10**9, "value": "1"}]

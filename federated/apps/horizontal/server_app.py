@@ -14,8 +14,8 @@ from flwr.app import Context, Message
 from flwr.serverapp import Grid, ServerApp
 from numpy.typing import NDArray
 
-from federated.horizontal import RECIPES, State, TrainingSpec
-from yingbi_horizontal.exchange import read_contribution, write_request
+from federated.apps.horizontal.exchange import read_contribution, read_spec, write_request
+from federated.horizontal.recipe import RECIPES, Phase, State, TrainingSpec
 
 __all__ = ["app", "main", "train"]
 
@@ -29,7 +29,7 @@ app = ServerApp()
 def main(grid: Grid, context: Context) -> None:
     """Train by the specification in the run's configuration and write the model to its `output`."""
     config = context.run_config
-    spec = TrainingSpec.from_json(str(config["spec"]))
+    spec = read_spec(str(config["spec"]))
     nodes = _wait_for_nodes(grid, int(str(config["min-nodes"])))
     state = train(grid, spec, nodes, timeout_s=float(str(config["timeout-s"])))
     model = RECIPES[spec.recipe].model(spec, state)
@@ -45,7 +45,7 @@ def train(grid: Grid, spec: TrainingSpec, nodes: list[int], *, timeout_s: float)
     """
     recipe = RECIPES[spec.recipe]
     state = recipe.start(spec)
-    while state.phase != "done":
+    while state.phase is not Phase.DONE:
         content = write_request(spec, state)
         requests = [Message(content, dst_node_id=node, message_type="train") for node in nodes]
         replies = sorted(

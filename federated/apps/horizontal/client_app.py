@@ -5,9 +5,9 @@ from pathlib import Path
 from flwr.app import Context, Message
 from flwr.clientapp import ClientApp
 
-from federated.horizontal import RECIPES
-from yingbi_horizontal.exchange import read_request, write_contribution
-from yingbi_horizontal.view import read_view
+from federated.apps.horizontal.exchange import read_request, write_contribution
+from federated.apps.horizontal.view import read_view
+from federated.horizontal.recipe import RECIPES
 
 __all__ = ["app", "contribute"]
 

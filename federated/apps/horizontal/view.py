@@ -6,7 +6,7 @@ from typing import Final
 
 import numpy as np
 
-from federated.horizontal import Table
+from federated.horizontal.recipe import Table
 
 __all__ = ["read_view"]
 

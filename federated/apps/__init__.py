@@ -1,0 +1,1 @@
+"""Flower apps of the catalogue, each a folder that Flower can run by itself."""
