@@ -5,8 +5,6 @@ Cost: members x rounds x eight bytes a number.
 """
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,20 +12,10 @@ from sqlalchemy import Engine, delete, insert, select
 
 from api.database import insert_new, reading, writing
 from api.tables import FEDERATION_ROUND, FEDERATION_STATE, FEDERATION_VECTOR
-from federated.rounds.coordinator import RoundKept, Vectors
+from federated.rounds.coordinator import RoundFigures, RoundKept, Vectors
 from federated.rounds.state_bytes import read_state, write_state
 
-__all__ = ["FederationStore", "RoundFigures"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RoundFigures:
-    """How a completed round went; `figures` are decimal texts by name, of what everybody may see."""
-
-    round: int
-    began_at: str
-    ended_at: str
-    figures: Mapping[str, str]
+__all__ = ["FederationStore"]
 
 
 class FederationStore:

@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 
 from api.federation_groups import Group
-from api.federation_store import RoundFigures
 from api.refusals import not_found
 from api.schemas.federations import FederationMemberOut, FederationOut, OpenRoundOut, RoundOut
 from api.signing import Caller
 from api.visibility import may_see_job
 from api.wiring import Hub
+from federated.rounds.coordinator import RoundFigures
 from policies.federations import Attempt, FederationState
 from policies.standing import Standing
 from policies.standing.federations import FederationStanding

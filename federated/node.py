@@ -9,6 +9,7 @@ hold-out              decides which units are held out; it lasts as long as the 
 ```
 """
 
+import shutil
 import ssl
 import threading
 from collections.abc import Iterator
@@ -63,7 +64,11 @@ def take_part(parts: NodeParts, *, ca_file: Path | None = None) -> Iterator[Node
         home=folder / "flower",
         node_id=kit.node_id,
     )
-    app = CagedApp(bundle, cage=parts.cage, limits=parts.home.config.limits)
+    work = folder / "work"
+    # What a process left that died.
+    shutil.rmtree(work, ignore_errors=True)
+    work.mkdir(mode=0o700)
+    app = CagedApp(bundle, cage=parts.cage, limits=parts.home.config.limits, folder=work)
     joint, member = make_member(parts, app=app, digest=bundle.digest)
     with (
         app,

@@ -64,7 +64,10 @@ def unflatten(frame: Frame, shapes: dict[str, Any]) -> dict[str, Any]:
     try:
         if set(shapes) != set(frame.arrays) or not all(shapes.values()):
             raise ValueError("names")
-        return {name: array.reshape([int(size) for size in shapes[name]]) for name, array in frame.arrays.items()}
+        # A size of -1 would be whatever is left.
+        if any(type(size) is not int or size < 0 for sizes in shapes.values() for size in sizes):
+            raise ValueError("sizes")
+        return {name: array.reshape(shapes[name]) for name, array in frame.arrays.items()}
     except (TypeError, ValueError) as error:
         raise UnavailableError(ErrorCode.ENGINE_FAILED, "expected the shapes of the arrays") from error
 

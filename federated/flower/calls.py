@@ -221,6 +221,8 @@ class TaskCalls:
             compat.runtime_pb2.PullAppMessagesRequest(message_ids=sorted(wanted)),
             compat.runtime_pb2.PullAppMessagesResponse,
         )
+        if len(answered.messages_list) != len(answered.message_object_trees):
+            raise UnavailableError(ErrorCode.ANSWER_MALFORMED, "expected the objects of each message")
         return list(zip(answered.messages_list, answered.message_object_trees, strict=True))
 
     def pull_object(self, name: str) -> bytes | None:

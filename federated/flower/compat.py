@@ -7,9 +7,10 @@ function that needs it. Flower 1.41 promises none of its inner names: a new vers
 import logging
 import sys
 import time
-from base64 import b64encode
+from base64 import b64decode, b64encode
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Final
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Error, RecordDict
 from flwr.app.message import Message, make_message, remove_content_from_message
 from flwr.app.metadata import Metadata
-from flwr.common.constant import NOOP_FLWR_AID, SUPERLINK_NODE_ID, TIMESTAMP_HEADER, SubStatus
+from flwr.common.constant import NOOP_FLWR_AID, SUPERLINK_NODE_ID, TIMESTAMP_HEADER, TIMESTAMP_TOLERANCE, SubStatus
 from flwr.common.constant import ErrorCode as FlowerErrorCode
 from flwr.common.serde import context_from_proto, context_to_proto, message_to_proto
 from flwr.proto import control_pb2, fab_pb2, fleet_pb2, message_pb2, node_pb2, recorddict_pb2, runtime_pb2
@@ -38,7 +39,12 @@ from flwr.supercore.inflatable.inflatable_object import (
     iterate_object_tree,
     no_object_id_recompute,
 )
-from flwr.supercore.primitives.asymmetric import public_key_to_bytes, sign_message
+from flwr.supercore.primitives.asymmetric import (
+    bytes_to_public_key,
+    public_key_to_bytes,
+    sign_message,
+    verify_signature,
+)
 from flwr.supercore.primitives.asymmetric_ed25519 import create_message_to_sign
 from flwr.supercore.protobuf.constants import PROTOBUF_MEDIA_TYPE
 from flwr.supercore.version import package_version
@@ -88,6 +94,7 @@ __all__ = [
     "no_object_id_recompute",
     "node_headers",
     "node_pb2",
+    "node_recogniser",
     "quiet",
     "recorddict_pb2",
     "remove_content_from_message",
@@ -147,6 +154,27 @@ def node_headers(key: "EllipticCurvePrivateKey") -> Mapping[str, str]:
         TIMESTAMP_HEADER: timestamp,
         FLEET_HTTP_SIGNATURE_HEADER: b64encode(sign_message(key, timestamp.encode())).decode(),
     }
+
+
+def node_recogniser(app: "FastAPI") -> Callable[[Mapping[str, str]], bool]:
+    """Return a function that tells whether header fields (in small letters) are those of a registered node, now."""
+    state = app.state.linkstate_factory.state()
+
+    def is_node(headers: Mapping[str, str]) -> bool:
+        try:
+            key, signature = (
+                b64decode(headers[name.lower()], validate=True)
+                for name in (FLEET_HTTP_PUBLIC_KEY_HEADER, FLEET_HTTP_SIGNATURE_HEADER)
+            )
+            timestamp = headers[TIMESTAMP_HEADER.lower()]
+            is_now = abs((now() - datetime.fromisoformat(timestamp)).total_seconds()) < TIMESTAMP_TOLERANCE
+            if not is_now or state.get_node_id_by_public_key(key) is None:
+                return False
+            return bool(verify_signature(bytes_to_public_key(key), timestamp.encode("ascii"), signature))
+        except (KeyError, ValueError, TypeError):
+            return False
+
+    return is_node
 
 
 def create_superlink(settings: SuperLinkSettings) -> "FastAPI":

@@ -60,12 +60,19 @@ class Executor:
 
     def run(self, stop: threading.Event) -> None:
         """Answer tasks until `stop` is set; a SuperNode that does not answer is asked again."""
+        last: str | None = None
         while not stop.is_set():
+            worked, problem = False, None
             try:
                 worked = self.step()
             except SandboxError as error:
-                _LOG.warning("no task could be taken", extra={"code": error.code.value})
-                worked = False
+                problem = error.code.value
+            except Exception as error:
+                # One message that cannot be dealt with does not end a member.
+                problem = type(error).__name__
+            if problem is not None and problem != last:
+                _LOG.warning("no task could be answered", extra={"problem": problem})
+            last = problem
             stop.wait(self._pace.after(worked=worked))
 
     def step(self) -> bool:
@@ -82,7 +89,7 @@ class Executor:
         try:
             with heartbeats(calls.beat):
                 self._work(waiting, calls)
-        except SandboxError:
+        except Exception:
             self._on_broken()
             raise
         return True

@@ -34,6 +34,8 @@ Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 MAX_BODY_BYTES: Final = MAX_BYTES + (1 << 20)
 """The largest request: a content of a message, and what is around it."""
 
+_SMALL_BYTES: Final = 1 << 16
+_MAX_DIGITS: Final = 12
 _FLEET: Final = frozenset(
     f"/v1/fleet/{name}"
     for name in (
@@ -106,9 +108,17 @@ class _Guard:
         # One spelling of each path: what a proxy or a router would fold together is not among them.
         if method != "POST" or scope["query_string"] or not self.is_known(path):
             raise NotFoundError(ErrorCode.THING_NOT_FOUND, "nothing is served here")
-        body = await _read(scope, receive)
-        self.judge(path, _Fields(scope["headers"]), body)
+        fields = _Fields(scope["headers"])
+        # SECURITY: a stranger may send little; much is read from those only who show first who they are.
+        announced = _length(fields)
+        limit = MAX_BODY_BYTES if announced > _SMALL_BYTES and self.may_send_much(fields) else _SMALL_BYTES
+        body = await _read(receive, announced=announced, limit=limit)
+        self.judge(path, fields, body)
         return body
+
+    def may_send_much(self, headers: "_Fields") -> bool:
+        """Tell whether a request that announces much is read."""
+        raise NotImplementedError
 
     def is_known(self, path: str) -> bool:
         """Tell whether something is served at this path."""
@@ -120,7 +130,20 @@ class _Guard:
 
 
 class PublicGuard(_Guard):
-    """For nodes: their routes and no other. Who a node is, Flower checks, by the key that was registered for it."""
+    """For nodes: their routes and no other. Who a node is, Flower checks, by the key that was registered for it.
+
+    Args:
+        app: Flower's server.
+        is_node: tells whether header fields are those of a registered node.
+    """
+
+    def __init__(self, app: Application, *, is_node: Callable[[Mapping[str, str]], bool]) -> None:
+        super().__init__(app)
+        self._is_node = is_node
+
+    def may_send_much(self, headers: "_Fields") -> bool:
+        """Tell whether a registered node asks."""
+        return self._is_node(dict(headers.items()))
 
     def is_known(self, path: str) -> bool:
         """Tell whether nodes need this path; they do not register themselves."""
@@ -164,6 +187,11 @@ class PrivateGuard(_Guard):
         self._clock = clock
         self._began_at = clock.now()
         self._nonces: dict[tuple[str, str], datetime] = {}
+
+    def may_send_much(self, headers: "_Fields") -> bool:
+        """Tell that whoever is on this machine may."""
+        del headers
+        return True
 
     def is_known(self, path: str) -> bool:
         """Tell whether the coordinator needs this path."""
@@ -230,20 +258,30 @@ class _Fields:
         return value
 
 
-async def _read(scope: Scope, receive: Receive) -> bytes:
-    length = _Fields(scope["headers"]).get("content-length", "0") or "0"
-    if not length.isascii() or not length.isdigit() or int(length) > MAX_BODY_BYTES:
-        raise InvalidRequestError(ErrorCode.REQUEST_TOO_LARGE, f"expected at most {MAX_BODY_BYTES} bytes")
+def _length(headers: _Fields) -> int:
+    text = headers.get("content-length", "0") or "0"
+    if not text.isascii() or not text.isdigit() or len(text) > _MAX_DIGITS or int(text) > MAX_BODY_BYTES:
+        raise _too_large(MAX_BODY_BYTES)
+    return int(text)
+
+
+async def _read(receive: Receive, *, announced: int, limit: int) -> bytes:
+    if announced > limit:
+        raise _too_large(limit)
     body = bytearray()
     while True:
         event = await receive()
         if event["type"] != "http.request":
             raise InvalidRequestError(ErrorCode.ANSWER_MALFORMED, "the request was not finished")
         body += event.get("body", b"")
-        if len(body) > MAX_BODY_BYTES:
-            raise InvalidRequestError(ErrorCode.REQUEST_TOO_LARGE, f"expected at most {MAX_BODY_BYTES} bytes")
+        if len(body) > limit:
+            raise _too_large(limit)
         if not event.get("more_body", False):
             return bytes(body)
+
+
+def _too_large(limit: int) -> InvalidRequestError:
+    return InvalidRequestError(ErrorCode.REQUEST_TOO_LARGE, f"expected at most {limit} bytes")
 
 
 def _given(body: bytes, receive: Receive) -> Receive:

@@ -66,6 +66,7 @@ class FlowerGrid:
         Raises:
             InvalidRequestError: a content that cannot be sent.
             UnavailableError: nothing could be sent at all.
+            AuthenticationError: the run has ended: the server was away for longer than it waits for heartbeats.
         """
         end = time.monotonic() + deadline_s
         known = {party: content for party, content in requests.items() if party in self._nodes}

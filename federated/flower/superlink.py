@@ -36,7 +36,7 @@ __all__ = ["Listener", "SuperLinkConfig", "main", "read_config", "serve"]
 _LOG: Final = logging.getLogger(__name__)
 _MIN_SECRET: Final = 32
 _MAX_CONFIG: Final = 65_536
-_MAX_CONNECTIONS: Final = 512
+_MAX_CONNECTIONS: Final = 256
 _STOP_TIMEOUT_S: Final = 3
 
 
@@ -121,6 +121,7 @@ def serve(config: SuperLinkConfig) -> None:
         apps={stored.sha256: stored.id for stored in apps},
         clock=SystemClock(),
     )
+    outside = PublicGuard(app, is_node=compat.node_recogniser(app))
     servers = (_server(guard, private_tls, lifespan="on"), _server(PublicGuard(app), public_tls, lifespan="off"))
     asyncio.run(_run(servers, (private, public), is_leashed=config.is_leashed))
 

@@ -84,48 +84,67 @@ def _margins(features: tuple[Feature, ...], arrays: dict[str, NDArray[Any]], bin
 
 
 class _Tree:
-    """One tree, with a table of each split: does a bin go left?"""
+    """One tree. A row's path is a number: a bit a level, 0 for left; a path that ends early goes on to the left."""
 
     def __init__(self, features: tuple[Feature, ...], arrays: dict[str, NDArray[Any]], number: int) -> None:
-        self._features = arrays["feature"][number].tolist()
-        self._values = arrays["value"][number]
-        counts = bin_counts(features, with_special=False)
-        self._goes_left = {
-            node: _goes_left(
-                features[index],
-                counts[index],
-                int(arrays["threshold"][number][node]),
-                bool(arrays["missing_left"][number][node]),
-            )
-            for node, index in enumerate(self._features)
-            if index != trees_rounds.UNSPLIT
-        }
+        self._all = features
+        self._features: list[int] = arrays["feature"][number].tolist()
+        self._thresholds: list[int] = arrays["threshold"][number].tolist()
+        self._missing_left: list[int] = arrays["missing_left"][number].tolist()
+        self._values: list[float] = arrays["value"][number].tolist()
 
-    def values(self, bins: Bins, node: int = 0) -> Any:
-        """Return the value of each row's leaf under a node."""
-        if node not in self._goes_left:
-            return self._values[node]
-        left, right = self.values(bins, 2 * node + 1), self.values(bins, 2 * node + 2)
-        return np.where(self._goes_left[node][bins[self._features[node]]], left, right)
+    def values(self, bins: Bins) -> Floats:
+        """Return the value of each row's leaf."""
+        depth = self._depth(0)
+        leaves = np.zeros(2**depth)
+        for node, path in self._ends(0, 0, depth):
+            leaves[path] = self._values[node]
+        return leaves[self._paths(bins, depth)]
 
-    def nodes(self, bins: Bins, level: int, node: int = 0) -> Any:
+    def nodes(self, bins: Bins, level: int) -> NDArray[np.int64]:
         """Return the place of each row's node within a level, -1 where its path ends above."""
-        if level == 0:
-            return 0
-        if node not in self._goes_left:
-            return -1
-        left, right = (self.nodes(bins, level - 1, child) for child in (2 * node + 1, 2 * node + 2))
-        right = np.where(np.asarray(right) < 0, -1, np.asarray(right) + 2 ** (level - 1))
-        return np.where(self._goes_left[node][bins[self._features[node]]], left, right)
+        places = np.full(2**level, -1, dtype=np.int64)
+        for node, path in self._ends(0, 0, level):
+            if node >= 2**level - 1:
+                places[path] = path
+        return places[self._paths(bins, level)]
 
+    def _depth(self, node: int) -> int:
+        return 1 + max(self._depth(2 * node + 1), self._depth(2 * node + 2)) if self._is_split(node) else 0
 
-def _goes_left(feature: Feature, count: int, threshold: int, missing_left: bool) -> NDArray[np.bool_]:
-    bins = np.arange(count)
-    if feature.kind is Kind.CODED:
-        return np.equal(bins, threshold)
-    goes_left = np.less(bins, threshold)
-    goes_left[-1] = missing_left
-    return goes_left
+    def _is_split(self, node: int) -> bool:
+        return node < len(self._features) and self._features[node] != trees_rounds.UNSPLIT
+
+    def _ends(self, node: int, path: int, levels: int) -> list[tuple[int, int]]:
+        """Return where paths of so many levels end: nodes and paths."""
+        if levels == 0 or not self._is_split(node):
+            return [(node, path << levels)]
+        left = self._ends(2 * node + 1, 2 * path, levels - 1)
+        return left + self._ends(2 * node + 2, 2 * path + 1, levels - 1)
+
+    def _paths(self, bins: Bins, levels: int) -> NDArray[np.uint8]:
+        paths = np.zeros(len(bins[0]), dtype=np.uint8)
+        for goes_right in self._bits(bins, 0, levels):
+            paths = paths * np.uint8(2) + goes_right
+        return paths
+
+    def _bits(self, bins: Bins, node: int, levels: int) -> list[Any]:
+        if levels == 0 or not self._is_split(node):
+            return [np.False_] * levels
+        goes_left = self._goes_left(bins[self._features[node]], node)
+        goes_right = ~goes_left
+        left, right = (self._bits(bins, child, levels - 1) for child in (2 * node + 1, 2 * node + 2))
+        below = ((one & goes_left) | (other & goes_right) for one, other in zip(left, right, strict=True))
+        return [goes_right, *below]
+
+    def _goes_left(self, column: NDArray[np.uint8], node: int) -> NDArray[np.bool_]:
+        feature, threshold = self._all[self._features[node]], np.uint8(self._thresholds[node])
+        if feature.kind is Kind.CODED:
+            return np.equal(column, threshold)
+        goes_left = np.less(column, threshold)
+        if self._missing_left[node]:
+            goes_left |= np.equal(column, np.uint8(len(feature.edges) + 1))
+        return goes_left
 
 
 def _histograms(spec: TrainingSpec, state: State, table: Table) -> dict[str, Floats]:
@@ -134,7 +153,7 @@ def _histograms(spec: TrainingSpec, state: State, table: Table) -> dict[str, Flo
     bins = _all_bins(spec.features, table)
     finished = {name: array if name == "base" else array[:-1] for name, array in arrays.items()}
     chance = probabilities(_margins(spec.features, finished, bins, table.rows))
-    place = np.zeros(table.rows, dtype=np.int64) + _Tree(spec.features, arrays, -1).nodes(bins, level)
+    place = _Tree(spec.features, arrays, -1).nodes(bins, level)
     is_in = (place >= 0) & (state.arrays["open"][place] == 1)
     gradient = to_grid(chance - table.target)
     hessian = to_grid(chance * (1.0 - chance))

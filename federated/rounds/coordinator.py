@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from federated.flower.grid import Arrived, Grid, Lost
 from federated.horizontal.state import State
 from federated.rounds.chain import ClosedRound, Course, Step, check_step, take_step
+from federated.rounds.figures import figures_of
 from federated.rounds.messages import Ask, RoundRequest, parse_reply, write_request
 from federated.secure_sum import vector_digest
 from policies.federations import MAX_ATTEMPTS, Attempt, FederationState
@@ -29,7 +30,7 @@ from yingbi.events import EntryType
 from yingbi.events.federations import AbortReason, FederationInterruption
 from yingbi.statement import Statement
 
-__all__ = ["Coordinator", "CoordinatorStore", "Recording", "RoundKept", "RoundLimits", "Says"]
+__all__ = ["Coordinator", "CoordinatorStore", "Recording", "RoundFigures", "RoundKept", "RoundLimits", "Says"]
 
 _LOG: Final = logging.getLogger(__name__)
 
@@ -63,10 +64,20 @@ class Recording(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RoundKept:
-    """A state that a round left (0: the first input), and what the coordinator says of it in public."""
+    """A state, and the round that left it (0: the first input)."""
 
     round: int
     state: State
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoundFigures:
+    """How a completed round went; `figures` are decimal texts by name, of what everybody may see."""
+
+    round: int
+    began_at: str
+    ended_at: str
+    figures: Mapping[str, str]
 
 
 class CoordinatorStore(Protocol):
@@ -83,6 +94,9 @@ class CoordinatorStore(Protocol):
 
     def put_vector(self, federation: str, number: int, attempt: int, node: str, vector: NDArray[np.uint64]) -> None:
         """Keep what came from a node; the same twice is kept once."""
+
+    def note_round(self, federation: str, figures: RoundFigures) -> None:
+        """Keep how a round went, for people; the first word stands."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -280,6 +294,13 @@ class Coordinator:
         self._recording.record(lambda _, at: [self._says(EntryType.FEDERATION_ROUND_COMPLETED, self._name, body, at)])
         if step is not None:
             self._store.put_state(self._name, RoundKept(round=attempt.round, state=step.state))
+            figures = RoundFigures(
+                round=attempt.round,
+                began_at=format_time(parse_time(attempt.expires_at) - self._limits.deadline),
+                ended_at=format_time(self._clock.now()),
+                figures=figures_of(step.state),
+            )
+            self._store.note_round(self._name, figures)
 
     def _given(self, federation: FederationStanding) -> Vectors:
         """Return the contributions of the last completed round."""

@@ -1,4 +1,4 @@
-"""Recipes on real credit data: default-credit in FATE's horizontal split (three parties, 8,000 rows each; 6,000 to test).
+"""Recipes on real credit data: default-credit in FATE's horizontal split, three parties of 8,000 rows, 6,000 to test.
 
 Parties' sums go through the fixed point of the secure sum with the bounds of a governed run.
 """
@@ -247,7 +247,7 @@ def test_texts_as_codes_make_a_scorecard_of_german_credit() -> None:
     chosen = [Feature(name=_safe(name), kind=Kind.CODED, codes=tuple(sorted(set(columns[name])))) for name in names]
     numbers = numeric("duration", (0.0, 72.0), (6.5, 12.5, 24.5, 36.5))
     spec = spec_of(RecipeName.WOE_BINS, WoeParameters(min_events=5), features=(*chosen, numbers))
-    spec = TrainingSpec.from_json({**spec.to_json(), "positive": "bad", "target": "creditability"})  # type: ignore[dict-item]  # JSON
+    spec = TrainingSpec.from_json({**spec.to_json(), "positive": "bad", "target": "creditability"})
     given: dict[str, Any] = {_safe(name): columns[name] for name in names} | {"creditability": columns[target]}
     months = next(name for name in columns if name.startswith("duration"))
     given["duration"] = [float(value) for value in columns[months]]

@@ -409,8 +409,8 @@ def _show_result(released: "Released") -> None:
     from yingbi.client import TableResult, TrainingResult
 
     if isinstance(released, TrainingResult):
-        rows = [(t("job.label.federation"), printable(str(released.document.get("federation"))))]
-        show_thing(t("job.result.training"), rows)
+        named = (t("job.label.federation"), printable(str(released.document.get("federation"))))
+        show_thing(t("job.result.training"), [named])
     elif isinstance(released, TableResult):
         show_table(t("job.result.table"), released.columns, released.shown())
         for note in released.notes:

@@ -177,8 +177,6 @@ class Client:
         rounds: int | None = None,
         quorum: int | None = None,
         min_entities: int | None = None,
-        max_rows: int | None = None,
-        hold_out: str | float | None = None,
         epsilon: str | float | None = None,
         delta: str | float | None = None,
         clip: str | float | None = None,
@@ -199,8 +197,6 @@ class Client:
             rounds: how many there may be; as many as the recipe can take by default.
             quorum: how many members each round needs; all by default, and always without noise.
             min_entities: fewest entities behind anything that the model shows.
-            max_rows: most rows of one member.
-            hold_out: share of entities that the model is tried on, not trained on.
             epsilon: what each member may spend of its agreement's budget; with `delta`, in private mode only.
             delta: see `epsilon`.
             clip: norm of one record's part, where the recipe clips.
@@ -222,8 +218,6 @@ class Client:
             rounds=rounds,
             quorum=quorum,
             min_entities=min_entities,
-            max_rows=max_rows,
-            hold_out=hold_out,
             epsilon=epsilon,
             delta=delta,
             clip=clip,
@@ -349,8 +343,6 @@ class AsyncClient:
         rounds: int | None = None,
         quorum: int | None = None,
         min_entities: int | None = None,
-        max_rows: int | None = None,
-        hold_out: str | float | None = None,
         epsilon: str | float | None = None,
         delta: str | float | None = None,
         clip: str | float | None = None,
@@ -370,8 +362,6 @@ class AsyncClient:
             rounds=rounds,
             quorum=quorum,
             min_entities=min_entities,
-            max_rows=max_rows,
-            hold_out=hold_out,
             epsilon=epsilon,
             delta=delta,
             clip=clip,

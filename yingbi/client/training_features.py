@@ -23,7 +23,7 @@ Asked = str | Mapping[str, object]
 
 _NUMBERS: Final = frozenset({ItemType.INTEGER, ItemType.DECIMAL})
 _CODED: Final = frozenset({ItemType.BOOLEAN, ItemType.CODE})
-_NUMERIC_MEMBERS: Final = ("bounds", "edges", "special")
+_NUMERIC_MEMBERS: Final = ("bounds", "edges")
 _FLAGS: Final = ("false", "true")
 _MAX_SHOWN: Final = 6
 
@@ -79,7 +79,7 @@ def _feature(records: Sequence[DatasetRecord], asked: Asked, *, with_edges: bool
     if "codes" in found:
         return CodedFeature(name=name, codes=found["codes"])
     low, high = found["bounds"] if len(found["bounds"]) == 2 else ("", "")
-    return NumericFeature(name=name, bounds=(low, high), edges=found["edges"], special=found["special"])
+    return NumericFeature(name=name, bounds=(low, high), edges=found["edges"])
 
 
 def _said(asked: Asked) -> tuple[str, dict[str, tuple[str, ...]]]:
@@ -109,7 +109,7 @@ def _declared(record: DatasetRecord, name: str, *, with_edges: bool) -> dict[str
         return {"codes": _FLAGS if item.type is ItemType.BOOLEAN else item.domain or ()}
     if item.role is not ItemRole.UNIT and item.type in _NUMBERS and item.bounds is not None:
         bounds = tuple(decimal_text(bound) for bound in item.bounds)
-        return {"bounds": bounds, "edges": (item.edges or ()) if with_edges else (), "special": ()}
+        return {"bounds": bounds, "edges": (item.edges or ()) if with_edges else ()}
     what = "names the unit" if item.role is ItemRole.UNIT else f"is of type {item.type}"
     raise InvalidRequestError(
         ErrorCode.PLAN_MALFORMED,

@@ -84,8 +84,6 @@ _FORMS: Final[Mapping[str, tuple[str, Callable[[object], bool]]]] = {
     "rounds": ("a whole number", _is_count),
     "quorum": ("a whole number", _is_count),
     "min_entities": ("a whole number", _is_count),
-    "max_rows": ("a whole number", _is_count),
-    "hold_out": ("a number", _is_number),
     "privacy": (f"a table of {', '.join(_PRIVACY)}", _is_privacy),
     "versions": ("a table of data sets and whole numbers", _is_table(_is_count)),
     "purpose": ("a text", _is_text),

@@ -209,9 +209,9 @@ class TrainedModel:
 
     def _columns(self, frame: Any) -> dict[str, Any]:
         """Return the columns that the model takes, those of booleans as the texts that it knows them by."""
-        named = {str(one.get("name")): one.get("codes") for one in _rows(self.model.get("features"))}
-        found = {name: frame[name] for name in named if name in frame}
-        flags = [name for name in found if isinstance(named[name], list) and set(named[name]) == set(_FLAGS.values())]
+        codes = {str(one.get("name")): one.get("codes") for one in _rows(self.model.get("features"))}
+        found = {name: frame[name] for name in codes if name in frame}
+        flags = [name for name in found if codes[name] in (["false", "true"], ["true", "false"])]
         return {**found, **{name: [_FLAGS.get(str(value), value) for value in found[name]] for name in flags}}
 
     def _privacy_text(self) -> str:

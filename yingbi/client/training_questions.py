@@ -35,16 +35,10 @@ from yingbi.plan.model import (
     TrainingQuestion,
 )
 
-__all__ = ["HOLD_OUT", "MAX_ROWS", "MIN_ENTITIES", "MemberQuestion", "Training", "make_questions"]
+__all__ = ["MIN_ENTITIES", "MemberQuestion", "Training", "make_questions"]
 
 MIN_ENTITIES: Final = 10
 """The fewest entities behind anything that a model shows, where nothing else is said."""
-
-MAX_ROWS: Final = 1 << 20
-"""The most rows of one member, where nothing else is said."""
-
-HOLD_OUT: Final = "0.2"
-"""The share of entities that the model is tried on and not trained on, where nothing else is said."""
 
 _BINNED: Final = frozenset({Recipe.GRADIENT_BOOSTED_TREES, Recipe.WOE_BINS})
 
@@ -62,8 +56,6 @@ class Training:
     rounds: int | None = None
     quorum: int | None = None
     min_entities: int | None = None
-    max_rows: int | None = None
-    hold_out: str | float | None = None
     epsilon: str | float | None = None
     delta: str | float | None = None
     clip: str | float | None = None
@@ -141,8 +133,6 @@ def _question(records: Sequence[DatasetRecord], training: Training) -> TrainingQ
         quorum=len(members) if training.quorum is None else training.quorum,
         rounds=1 if training.rounds is None else training.rounds,
         min_entities=MIN_ENTITIES if training.min_entities is None else training.min_entities,
-        max_rows=MAX_ROWS if training.max_rows is None else training.max_rows,
-        hold_out=HOLD_OUT if training.hold_out is None else number_text(training.hold_out, "hold_out"),
         recipe=recipe,
         parameters=_parameters(training.parameters),
         target=_target(records, training.target),
@@ -270,7 +260,10 @@ def _with_rounds(question: TrainingQuestion, wanted: int | None) -> TrainingQues
 
 
 def _spec_json(question: TrainingQuestion) -> dict[str, Any]:
-    """Return the question as recipes read it; `federated.rounds.course` reads it so at hub and nodes."""
+    """Return the question as recipes read it, but for what no question says: the same for every training.
+
+    `federated.rounds.course` reads it so at hub and nodes.
+    """
     return {
         "form": "yingbi-training/1",
         "recipe": str(question.recipe),
@@ -279,8 +272,6 @@ def _spec_json(question: TrainingQuestion) -> dict[str, Any]:
         "positive": question.positive,
         "features": [_feature_json(feature) for feature in question.features],
         "min_entities": question.min_entities,
-        "max_rows": question.max_rows,
-        "hold_out": question.hold_out,
         "privacy": None if question.privacy is None else {"clip": question.privacy.clip},
     }
 
@@ -288,5 +279,5 @@ def _spec_json(question: TrainingQuestion) -> dict[str, Any]:
 def _feature_json(feature: TrainingFeature) -> dict[str, Any]:
     if isinstance(feature, CodedFeature):
         return {"name": feature.name, "kind": "coded", "codes": list(feature.codes)}
-    lists = {"bounds": feature.bounds, "edges": feature.edges, "special": feature.special}
-    return {"name": feature.name, "kind": "numeric", **{name: list(values) for name, values in lists.items()}}
+    bounds, edges = list(feature.bounds), list(feature.edges)
+    return {"name": feature.name, "kind": "numeric", "bounds": bounds, "edges": edges, "special": []}

@@ -13,7 +13,7 @@ from yingbi.audit.html import Markup, element, join
 from yingbi.canonical import JsonValue
 from yingbi.errors import ErrorCode, InvalidRequestError
 from yingbi.models.card_results import render_calibration, render_discrimination, render_learning, render_stability
-from yingbi.models.card_tables import facts, missing, paragraph, shown, table
+from yingbi.models.card_tables import facts, missing, paragraph, plain, shown, table
 from yingbi.models.texts import LANGUAGES, Texts, load_texts
 from yingbi.models.tolerant import Row, find, number, row, rows, text, texts
 
@@ -121,7 +121,7 @@ def _purpose(t: Texts, value: Row) -> Iterable[Markup]:
 def _domain(feature: Row) -> str | None:
     if feature.get("kind") == "coded":
         return ", ".join(texts(feature.get("codes"))) or None
-    return " – ".join(map(_plain, texts(feature.get("bounds")))) or None
+    return " – ".join(map(plain, texts(feature.get("bounds")))) or None
 
 
 def _parties(t: Texts, value: Row) -> Iterable[Markup]:
@@ -219,8 +219,8 @@ def _reasons(t: Texts, value: Row) -> Iterable[Markup]:
         yield element("p", t("scorecard.none"), class_="note")
         return
     scaling = card.get("scaling")
-    numbers = {name: _plain(find(scaling, name)) for name in ("points", "odds", "pdo")}
-    yield paragraph(t, "scorecard.text", base=_plain(card.get("base")), **numbers)
+    numbers = {name: plain(find(scaling, name)) for name in ("points", "odds", "pdo")}
+    yield paragraph(t, "scorecard.text", base=plain(card.get("base")), **numbers)
     cells = []
     for item in rows(card.get("characteristics")):
         for place, one in enumerate(rows(item.get("attributes"))):
@@ -235,10 +235,10 @@ def _reasons(t: Texts, value: Row) -> Iterable[Markup]:
 def _attribute(t: Texts, item: Row) -> str:
     if item.get("is_missing") is True:
         return t("attribute.missing")
-    listed = texts(item.get("codes")) or [f"= {_plain(value)}" for value in texts(item.get("special"))]
+    listed = texts(item.get("codes")) or [f"= {plain(value)}" for value in texts(item.get("special"))]
     if listed:
         return ", ".join(listed)
-    lower, upper = (None if item.get(end) is None else _plain(item[end]) for end in ("lower", "upper"))
+    lower, upper = (None if item.get(end) is None else plain(item[end]) for end in ("lower", "upper"))
     if item.get("slope") is not None:
         return t("attribute.line", lower=lower, upper=upper)
     return f"{'' if lower is None else f'{lower} ≤ '}x{'' if upper is None else f' < {upper}'}"
@@ -247,12 +247,6 @@ def _attribute(t: Texts, item: Row) -> str:
 def _points(item: Row) -> str | None:
     points, last = text(item.get("points")), text(item.get("points_at_upper"))
     return points if last is None else f"{points} … {last}"
-
-
-def _plain(value: object) -> str:
-    """Return a number without the decimals that say nothing."""
-    found = number(value)
-    return "?" if found is None else f"{found:.10g}"
 
 
 def _limits(t: Texts, value: Row) -> Iterable[Markup]:

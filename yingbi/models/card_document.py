@@ -8,6 +8,7 @@ Canonical JSON; decimals are strings. All members but `v` and `kind` may be abse
 - `members`: `{unit, node, agreement, job, dataset, version, certificate, period}`; `period`: `{from, until}`.
 - `rounds`: `{completed, most, attempts, quorum, curve}`, the curve `{round, loss, gradient_norm}`.
 - `privacy`: `null` in exact mode, else `{mode, epsilon, delta, clip, unit, spent}`, spent `{node, epsilon, delta}`.
+- `characteristics`: of a document of `woe_bins`, its bins; an evaluation has its own.
 - `evaluation`: what `yingbi.models.evaluation.evaluate` makes. `scorecard`: what `scorecard_json` makes, or `null`.
 - `checks`: `{check, threshold, found, verdict}`; codes that the card has words for: `min_entities`, `min_units`,
   `membership_inference`; verdicts `pass` and `hold`.
@@ -20,12 +21,16 @@ from typing import Final
 
 from yingbi.canonical import JsonValue, digest_json
 from yingbi.errors import ErrorCode, InvalidRequestError
+from yingbi.models.numbers import rounded
 from yingbi.models.scaling import USUAL_SCALING, Scaling
 from yingbi.models.scorecard import scorecard_json
 from yingbi.models.scoring import scorecard_of
-from yingbi.models.tolerant import row
+from yingbi.models.tolerant import Row, number, objects, row
+from yingbi.models.woe import judge_strength
 
 __all__ = ["FACTS", "make_card_document"]
+
+_PARTS: Final = ("codes", "is_range", "from", "to", "special", "missing")
 
 FACTS: Final = frozenset(
     {
@@ -59,7 +64,7 @@ def make_card_document(
     facts: Mapping[str, JsonValue],
     scaling: Scaling = USUAL_SCALING,
 ) -> dict[str, JsonValue]:
-    """Put a card's document together; a logistic regression gets its scorecard, in whole points.
+    """Put a card's document together; a logistic regression gets its scorecard, in whole points, and bins theirs.
 
     Raises:
         InvalidRequestError: a fact that no card has, or a model that cannot be read.
@@ -67,6 +72,7 @@ def make_card_document(
     if unknown := set(facts) - FACTS:
         raise InvalidRequestError(ErrorCode.DATA_INVALID, f"expected facts of a card, got {len(unknown)} others")
     head = row(model)
+    is_bins = head.get("recipe") == "woe_bins"
     card = scorecard_json(scorecard_of(model, scaling)) if head.get("recipe") == "logistic_regression" else None
     return {
         **facts,
@@ -76,4 +82,25 @@ def make_card_document(
         **{name: head.get(name) for name in ("recipe", "target", "positive", "features")},
         "evaluation": evaluation,
         "scorecard": card,
+        "characteristics": [_characteristic(item) for item in objects(head, "variables")] if is_bins else [],
+    }
+
+
+def _characteristic(variable: Row) -> JsonValue:
+    """Return a feature's bins as a card shows them: shares and rates for the rows and events of the document."""
+    bins = objects(variable, "bins")
+    sizes = [(number(item.get("rows")) or 0.0, number(item.get("events")) or 0.0) for item in bins]
+    whole = sum(size for size, _ in sizes)
+    told: list[JsonValue] = []
+    for item, (size, events) in zip(bins, sizes, strict=True):
+        shares = {"share": size / whole if whole > 0 else 0.0, "rate": events / size if size > 0 else 0.0}
+        values = {"woe": number(item.get("woe")), "iv": number(item.get("iv"))}
+        written = {name: None if value is None else rounded(value, 4) for name, value in {**shares, **values}.items()}
+        told.append({**{name: item[name] for name in _PARTS if name in item}, **written})
+    value = number(variable.get("iv"))
+    return {
+        "feature": variable.get("feature"),
+        "iv": None if value is None else rounded(value, 4),
+        "strength": None if value is None else str(judge_strength(value)),
+        "bins": told,
     }

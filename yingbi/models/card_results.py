@@ -4,10 +4,10 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from yingbi.audit.html import Markup, element
-from yingbi.models.card_tables import facts, missing, paragraph, shown, table
+from yingbi.models.card_tables import facts, missing, paragraph, plain, shown, table
 from yingbi.models.plots import COLOURS, Axis, Point, Series, bars, curves
 from yingbi.models.texts import Texts
-from yingbi.models.tolerant import Row, find, number, row, rows, text
+from yingbi.models.tolerant import Row, find, number, row, rows, text, texts
 
 __all__ = ["render_calibration", "render_discrimination", "render_learning", "render_stability"]
 
@@ -85,7 +85,7 @@ def render_stability(t: Texts, value: Row) -> Iterable[Markup]:
     yield element("h2", t("stability"))
     yield paragraph(t, "stability.text")
     yield facts(t, [(t("stability.psi"), _reading(t, find(value, "evaluation", "stability")))])
-    found = rows(find(value, "evaluation", "characteristics"))
+    found = rows(find(value, "evaluation", "characteristics")) or rows(value.get("characteristics"))
     if not found:
         return
     cells = [
@@ -101,7 +101,7 @@ def render_stability(t: Texts, value: Row) -> Iterable[Markup]:
     yield element("h3", t("bins"))
     yield paragraph(t, "bins.text")
     lines = [
-        (text(item.get("feature")) if place == 0 else "", text(one.get("label")), *_bin(t, one))
+        (text(item.get("feature")) if place == 0 else "", _label(t, one), *_bin(t, one))
         for item in found
         for place, one in enumerate(rows(item.get("bins")))
     ]
@@ -191,6 +191,19 @@ def _word(t: Texts, kind: str, value: object) -> Markup:
     code = text(value)
     known = ("stable", "watch", "shifted", "suspicious")
     return missing(t) if code is None else element("span", t.code(kind, code), class_=code if code in known else "note")
+
+
+def _label(t: Texts, item: Row) -> str | None:
+    """Return what is in a bin: its label, or its codes, range, special and missing values."""
+    if text(item.get("label")) is not None:
+        return text(item["label"])
+    parts = [*texts(item.get("codes"))]
+    if item.get("is_range") is True:
+        start, end = (None if item.get(name) is None else plain(item[name]) for name in ("from", "to"))
+        parts.append(f"{'' if start is None else f'{start} ≤ '}x{'' if end is None else f' < {end}'}")
+    parts += [f"= {plain(value)}" for value in texts(item.get("special"))]
+    parts += [t("attribute.missing")] if item.get("missing") is True else []
+    return ", ".join(parts) or None
 
 
 def _bin(t: Texts, item: Row) -> list[object]:

@@ -4,9 +4,9 @@ from collections.abc import Collection, Iterable, Sequence
 
 from yingbi.audit.html import Markup, element
 from yingbi.models.texts import Texts
-from yingbi.models.tolerant import text
+from yingbi.models.tolerant import number, text
 
-__all__ = ["facts", "missing", "paragraph", "shown", "table"]
+__all__ = ["facts", "missing", "paragraph", "plain", "shown", "table"]
 
 
 def missing(t: Texts) -> Markup:
@@ -18,6 +18,12 @@ def shown(t: Texts, value: object) -> Markup | str:
     """Return a value as text, or that it is missing."""
     found = value if isinstance(value, Markup) else text(value)
     return missing(t) if found is None else found
+
+
+def plain(value: object) -> str:
+    """Return a number without the decimals that say nothing."""
+    found = number(value)
+    return "?" if found is None else f"{found:.10g}"
 
 
 def paragraph(t: Texts, key: str, **values: object) -> Markup:

@@ -33,7 +33,7 @@ def demo(
     except ImportError as error:
         raise missing_extra("hub", error) from error
     try:
-        from yingbi.cli.demo import setting, story
+        from yingbi.cli.demo import federation, setting, story
         from yingbi.cli.demo.stage import Stage
     except ImportError as error:
         raise missing_extra("node", error) from error
@@ -54,6 +54,10 @@ def demo(
             usual = {"agreement": setting.AGREEMENT, "purpose": setting.PURPOSE}
             cast.write_profiles(place / "profiles", {setting.BANK: usual})
             story.ask(console, stage, cast)
+            _say(console, "federation.units")
+            federation.open_funds(stage, cast, url)
+            federation.train(console, stage, cast)
+            federation.suspend(console, cast)
             if not keep:
                 story.stop_everything(console, stage, cast)
             story.audit(console, stage, cast)

@@ -31,7 +31,10 @@ __all__ = [
     "admit_partners",
     "agree",
     "found_hub",
+    "grade",
+    "make_node",
     "open_units",
+    "register",
     "start_hub",
 ]
 
@@ -89,7 +92,8 @@ def found_hub(stage: Stage) -> None:
 
 def start_hub(stage: Stage) -> tuple[Cast, str]:
     """Start the hub and bring in the bureau's people; return its address too."""
-    url = stage.start("hub", "hub", "run", "--hub", "hub", "--port", 0, *stage.certificate("hub"), "--ca", stage.ca)
+    tls = stage.certificate("hub")
+    url = stage.start("hub", "hub", "run", "--hub", "hub", "--port", 0, *tls, "--ca", stage.ca, "--federation-port", 0)
     cast = Cast(url, ca=stage.ca, keys=stage.keys, trust=stage.folder / "roots.json")
     for person, duty in (
         (REGISTRAR, Duty.BUREAU_REGISTRAR),
@@ -115,10 +119,10 @@ def open_units(stage: Stage, cast: Cast, url: str) -> None:
         cast.admit(unit.party, ParticipantKind.SOURCE_UNIT)
         cast.employ(unit.officer, unit.party, Duty.UNIT_CDO)
         cast.add_node(unit.node, unit.party)
-        _make_node(stage, cast, unit, url)
-        _register(stage, cast, unit)
+        make_node(stage, cast, unit, url)
+        register(stage, cast, unit)
         stage.start(unit.name, "node", "run", "--node", unit.name)
-        _grade(cast, unit)
+        grade(cast, unit)
 
 
 def agree(cast: Cast) -> None:
@@ -130,12 +134,15 @@ def agree(cast: Cast) -> None:
         cast.file(person, ("agreements",), agreement_signed(cast.issuer(person), terms, duty=duty))
 
 
-def _make_node(stage: Stage, cast: Cast, unit: Unit, url: str) -> None:
+def make_node(stage: Stage, cast: Cast, unit: Unit, url: str) -> None:
     """Make a unit's node, publish its data there, and pin whom it believes."""
     stage.command("node", "init", unit.node, "--owner", unit.party, "--node", unit.name)
-    (stage.folder / unit.name / "catalogue.csv").write_text(_rows_of(stage.folder, unit.dataset), "utf-8-sig")
     at = ("--node", unit.name)
-    stage.command("catalog", "import", f"{unit.name}/catalogue.csv", "--by", unit.officer, *at)
+    entry = stage.folder / "district" / f"{unit.dataset}.json"
+    if not entry.exists():
+        entry = stage.folder / unit.name / "catalogue.csv"
+        entry.write_text(_rows_of(stage.folder, unit.dataset), "utf-8-sig")
+    stage.command("catalog", "import", entry, "--by", unit.officer, *at)
     stage.command("catalog", "confirm", unit.dataset, "--all", "--by", unit.officer, *at)
     stage.command("data", "publish", unit.dataset, f"district/{unit.dataset}.parquet", *at)
     stage.command(
@@ -154,7 +161,7 @@ def _make_node(stage: Stage, cast: Cast, unit: Unit, url: str) -> None:
     )
 
 
-def _register(stage: Stage, cast: Cast, unit: Unit) -> None:
+def register(stage: Stage, cast: Cast, unit: Unit) -> None:
     """Have the officer list the data set, as the node's catalogue describes it."""
     home = NodeHome.open(stage.folder / unit.name)
     dataset = home.catalogue.load().datasets[unit.dataset]
@@ -163,7 +170,7 @@ def _register(stage: Stage, cast: Cast, unit: Unit) -> None:
     cast.file(unit.officer, ("datasets",), draft, documents=[dataset_to_json(dataset)])
 
 
-def _grade(cast: Cast, unit: Unit) -> None:
+def grade(cast: Cast, unit: Unit) -> None:
     """Have the officer confirm the grades of the first version, once the node has told the log of it."""
     client = cast.client(unit.officer)
     deadline = monotonic() + _DECLARED_IN_S

@@ -1,8 +1,10 @@
 """Bundles: the same bytes everywhere, named by digest, and read by Flower's own code."""
 
+import ast
 import hashlib
 import io
 import json
+import sys
 import zipfile
 from pathlib import Path
 
@@ -137,4 +139,21 @@ def test_the_catalogues_app_holds_all_code_that_touches_data() -> None:
     assert {"federated/apps/horizontal/client_app.py", "federated/content.py", "federated/__init__.py"} <= set(files)
     package = Path(__file__).parents[4] / "federated" / "horizontal"
     assert {f"federated/horizontal/{path.name}" for path in package.glob("*.py")} <= set(files)
-    assert not [name for name in files if "/flower" in name or "rounds" in name or "pycache" in name]
+    assert not [name for name in files if "federated/flower" in name or "/rounds/" in name or "pycache" in name]
+
+
+def test_the_catalogues_app_needs_nothing_of_this_program_but_its_kernel() -> None:
+    """What it computes with is in the bundle, under its digest; what it takes from outside is small and named here."""
+    bundle = horizontal_bundle()
+    imported: set[str] = set()
+    for name, data in open_bundle(bundle.content, digest=bundle.digest).items():
+        if name.endswith(".py"):
+            for node in ast.walk(ast.parse(data)):
+                if isinstance(node, ast.ImportFrom) and node.module:
+                    imported.add(node.module)
+                elif isinstance(node, ast.Import):
+                    imported |= {item.name for item in node.names}
+    own = {name for name in imported if name.split(".")[0] in ("yingbi", "policies", "ledger", "sandbox", "api")}
+    assert own <= {"yingbi.canonical", "yingbi.errors"}
+    others = {name.split(".")[0] for name in imported} - {"yingbi", "federated", *sys.stdlib_module_names}
+    assert others == {"numpy", "flwr"}

@@ -448,7 +448,7 @@ def test_only_the_entry_of_this_federation_completes_it(which: str) -> None:
         first, second = (started(client).wait(progress=False) for _ in range(2))
         fed = hub.feds[first.id]
         fed.entries = fed.entries[:1] if which == "started" else hub.feds[second.id].entries
-        with pytest.raises(VerificationError, match="no entry `federation.completed` of this federation"):
+        with pytest.raises(VerificationError, match=r"no entry `federation\.completed` of this federation"):
             first.result()
         fed.entries = []
         with pytest.raises(VerificationError, match="entries of a federation"):

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from federated.horizontal.recipe import RECIPES
+from federated.horizontal.spec import TrainingSpec
 from federated.rounds.course import check_recipe, course_of
 from tests.lib.sdk_federation import ASKED, MEMBERS, NODES, FederationHub, credit
 from tests.lib.sdk_hub import FILINGS, MARKET, PURPOSE
@@ -55,9 +56,9 @@ def test_features_take_what_the_catalogues_declare() -> None:
         CodedFeature(name="adjusted", codes=("false", "true")),
     )
     assert features_of(plan_of(recipe=TREES))[0].edges == ("100", "500")
-    said = {"name": "tax_paid", "kind": "numeric", "edges": [250], "bounds": (0, Decimal(900)), "special": ["-1"]}
+    said = {"name": "tax_paid", "kind": "numeric", "edges": [250], "bounds": (0, Decimal(900))}
     assert features_of(plan_of(recipe=TREES, features=[said])) == (
-        NumericFeature(name="tax_paid", bounds=("0", "900"), edges=("250",), special=("-1",)),
+        NumericFeature(name="tax_paid", bounds=("0", "900"), edges=("250",)),
     )
     turned = {"name": "industry", "codes": ["B", "A"]}
     assert features_of(plan_of(features=[turned])) == (CodedFeature(name="industry", codes=("B", "A")),)
@@ -65,12 +66,12 @@ def test_features_take_what_the_catalogues_declare() -> None:
 
 def test_what_is_not_said_is_what_is_usual() -> None:
     question = plan_of().questions[0].question
-    assert (question.quorum, question.min_entities, question.max_rows, question.hold_out) == (3, 10, 1 << 20, "0.2")
+    assert (question.quorum, question.min_entities) == (3, 10)
     assert question.rounds == RECIPES[LOGISTIC].max_rounds(course_of(question).spec)
     assert question.privacy is None
-    said = plan_of(rounds=99, min_entities=25, max_rows=5000, hold_out=0.25, parameters={"l2": 0.01, "max_steps": 4})
+    said = plan_of(rounds=99, min_entities=25, parameters={"l2": 0.01, "max_steps": 4})
     question = said.questions[0].question
-    assert (question.rounds, question.min_entities, question.max_rows, question.hold_out) == (99, 25, 5000, "0.25")
+    assert (question.rounds, question.min_entities) == (99, 25)
     assert json.loads(question.parameters) == {"l2": "0.01", "max_steps": 4}
     private = plan_of(epsilon=1.0, delta="1e-6", clip=1, parameters={"max_steps": 5}).questions[0].question
     assert private.privacy is not None
@@ -80,9 +81,8 @@ def test_what_is_not_said_is_what_is_usual() -> None:
 @pytest.mark.parametrize("recipe", sorted(RECIPES))
 def test_recipes_are_checked_here_as_they_are_at_the_hub(recipe: str) -> None:
     question = plan_of(recipe=recipe).questions[0].question
-    assert (
-        course_of(question).spec.to_json() == type(course_of(question).spec).from_json(_spec_json(question)).to_json()
-    )
+    spec = course_of(question).spec.to_json()
+    assert TrainingSpec.from_json(_spec_json(question)).to_json() == {**spec, "max_rows": 1 << 20, "hold_out": "0.2"}
     assert list(check_recipe(question)) == []
 
 
@@ -119,7 +119,7 @@ WRONG: dict[str, tuple[FederationHub | None, dict[str, Any], str, str]] = {
     "an unknown member": (None, {"features": [{"name": "tax_paid", "bins": 3}]}, "expected a feature", "bounds"),
     "no list": (None, {"features": [{"name": "tax_paid", "bounds": "0"}]}, "expected a list in `tax_paid.bounds`", ""),
     "no numbers": (None, {"features": [{"name": "tax_paid", "bounds": [0, None]}]}, "expected a number", "0.01"),
-    "infinite": (None, {"hold_out": float("inf")}, "expected a number in `hold_out`", ""),
+    "infinite": (None, {"epsilon": float("inf"), "delta": 0}, "expected a number in `epsilon`", ""),
     "one bound": (None, {"features": [{"name": "tax_paid", "bounds": [0]}]}, "bounds", ""),
     "too few rounds": (None, {"rounds": 2}, "may take 26 rounds", "rounds=26"),
     "parameters of nobody": (None, {"parameters": {"depth": 3}}, "does not take this", "docs/spec/recipes.md"),
@@ -154,7 +154,7 @@ def test_members_are_of_different_units_and_nodes() -> None:
 def test_a_data_set_without_a_node_or_a_version_is_no_member() -> None:
     hub = FederationHub()
     listed = hub.dataset
-    hub.dataset = lambda one: {**listed(one), "node": None}  # type: ignore[method-assign]
+    hub.dataset = lambda dataset: {**listed(dataset), "node": None}  # type: ignore[method-assign]
     with pytest.raises(InvalidRequestError, match="no node of `tax/credit` is known"):
         plan_of(hub)
     with pytest.raises(NotFoundError, match="no version 4") as error:

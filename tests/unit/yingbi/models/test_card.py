@@ -1,6 +1,7 @@
 """The card: both languages, nothing from outside, nothing invented, and nothing that somebody wrote becomes markup."""
 
 import base64
+import copy
 import hashlib
 import json
 import re
@@ -9,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.yingbi.models.samples import LOGISTIC, TREES, evaluation
+from tests.unit.yingbi.models.samples import BINS, LOGISTIC, TREES, evaluation
 from yingbi.canonical import digest_json
 from yingbi.errors import InvalidRequestError
 from yingbi.models.card import card_html
@@ -215,6 +216,16 @@ def test_a_document_takes_facts_of_cards_only() -> None:
         make_card_document(LOGISTIC, evaluation(), {"evaluation": {}})
     assert make_card_document(TREES, evaluation(), {})["scorecard"] is None
     assert set(FACTS_OF_ONE) == set(FACTS)
+
+
+def test_a_document_of_bins_shows_them() -> None:
+    bins: Any = copy.deepcopy(BINS)
+    for variable in bins["variables"]:
+        for item in variable["bins"]:
+            item.update({"rows": 200, "events": 30, "iv": "0.05"})
+    page = Reader(card_html(make_card_document(bins, {}, {}), "zh")).text
+    for said in ("x < 10", "10 ≤ x, 缺失", "= -1", "A, 缺失", "B, 餐饮", "33.3 %", "15.0 %", "-0.7000", "中 (medium)"):
+        assert said in page, said
 
 
 def test_both_languages_say_the_same_things() -> None:

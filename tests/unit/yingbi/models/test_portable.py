@@ -109,6 +109,10 @@ def test_trees_in_pmml() -> None:
         "14": "0.1",
     }
     assert [nodes[number].get("defaultChild") for number in ("0", "2", "6")] == ["2", "6", "14"]
+    others = {node.get("id"): node.get("defaultChild") for node in trees[1].iter(f"{{{NAMESPACE['p']}}}Node")}
+    assert others == {"0": "2", "1": None, "2": "5", "5": None, "6": None}, (
+        "missing ones go left where the split says so"
+    )
     first = nodes["1"].find("p:SimplePredicate", NAMESPACE)
     assert first is not None
     assert first.attrib == {"field": "tax_known", "operator": "lessThan", "value": "10.0"}
