@@ -50,6 +50,7 @@ is another one: the verifier alone, which needs nothing but `cryptography`; it h
 Commands of `yingbi log` and `yingbi hub` need the extra `hub`, `yingbi demo` both `hub` and `node`, those of `yingbi
 witness` the extra `witness` or `hub`,
 those of `yingbi anchor` both `hub` and `chain`, as does every writing command of a log that has an anchor.
+`yingbi federation run` needs the extra `sdk`, as does a card of `yingbi federation model`; ONNX needs `models`.
 `yingbi keys`, `yingbi verify`, and `yingbi log audit` of a folder or an address need no extra.
 
 ## Commands

@@ -40,6 +40,13 @@ class Lost:
 class Grid(Protocol):
     """Sends each party its request and yields what becomes of it: exactly one outcome a party."""
 
+    def online(self) -> frozenset[str]:
+        """Return the parties that can be asked now.
+
+        Raises:
+            SandboxError: it is not known.
+        """
+
     def exchange(self, requests: Mapping[str, Content], *, deadline_s: float) -> Iterator[Arrived | Lost]:
         """Yield replies as they come; whoever has not replied after `deadline_s` seconds is lost.
 

@@ -64,6 +64,10 @@ class LocalGrid:
         """Let a member that died take part again, as a restart does."""
         self._dead.discard(party)
 
+    def online(self) -> frozenset[str]:
+        """Return the parties that can be asked now: all whose member lives."""
+        return frozenset(self._handlers) - self._dead
+
     def exchange(self, requests: Mapping[str, Content], *, deadline_s: float) -> Iterator[Arrived | Lost]:
         """Yield replies as they come; whoever has not replied after `deadline_s` seconds is lost.
 

@@ -122,7 +122,7 @@ def serve(config: SuperLinkConfig) -> None:
         clock=SystemClock(),
     )
     outside = PublicGuard(app, is_node=compat.node_recogniser(app))
-    servers = (_server(guard, private_tls, lifespan="on"), _server(PublicGuard(app), public_tls, lifespan="off"))
+    servers = (_server(guard, private_tls, lifespan="on"), _server(outside, public_tls, lifespan="off"))
     asyncio.run(_run(servers, (private, public), is_leashed=config.is_leashed))
 
 

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from time import monotonic, sleep
 from typing import Final, Protocol
 
 import numpy as np
@@ -22,6 +23,7 @@ from federated.rounds.figures import figures_of
 from federated.rounds.messages import Ask, RoundRequest, parse_reply, write_request
 from federated.secure_sum import vector_digest
 from policies.federations import MAX_ATTEMPTS, Attempt, FederationState
+from policies.jobs import JobState
 from policies.standing import Rule, Standing, StatementRefusedError
 from policies.standing.federations import FederationStanding
 from yingbi.clock import Clock, format_time, parse_time
@@ -33,6 +35,7 @@ from yingbi.statement import Statement
 __all__ = ["Coordinator", "CoordinatorStore", "Recording", "RoundFigures", "RoundKept", "RoundLimits", "Says"]
 
 _LOG: Final = logging.getLogger(__name__)
+_PAUSE_S: Final = 0.2
 
 Vectors = Mapping[str, NDArray[np.uint64]]
 Says = Callable[[EntryType, str, Mapping[str, object], str], Statement]
@@ -42,7 +45,6 @@ _REASONS: Final[Mapping[Rule, FederationInterruption]] = {
     Rule.AGREEMENT: FederationInterruption.AGREEMENT_SUSPENDED,
     Rule.FROZEN: FederationInterruption.FROZEN,
     Rule.PARTICIPANT: FederationInterruption.PARTICIPANT_SUSPENDED,
-    Rule.MEMBER: FederationInterruption.MEMBER_INTERRUPTED,
 }
 
 
@@ -146,6 +148,7 @@ class Coordinator:
         self._is_ending = is_ending
         self._tries: Counter[int] = Counter()
         self._lost: frozenset[str] = frozenset()
+        self._missed_since: float | None = None
 
     def run(self, grid: Grid) -> None:
         """Take the federation as far as it goes now: to its end, to an interruption, or to the end of this process.
@@ -165,6 +168,10 @@ class Coordinator:
                 self._close(federation, attempt, kept, self._store.vectors(self._name, attempt.round, attempt.number))
             elif kept.state.phase == "done":
                 self._complete(kept)
+            elif not self._is_worth_trying(grid, federation):
+                # Members come and go; what stops a federation meanwhile is seen at the next turn.
+                sleep(_PAUSE_S)
+                continue
             elif self._open(federation, kept):
                 self._exchange(grid, kept)
             self._on_change()
@@ -186,6 +193,17 @@ class Coordinator:
         self._store.put_state(self._name, after)
         return after
 
+    def _is_worth_trying(self, grid: Grid, federation: FederationStanding) -> bool:
+        """Tell whether all members that are needed are there, or were waited for long enough, or can be no more."""
+        if self._participants(federation) <= grid.online():
+            self._missed_since = None
+            return True
+        if self._missed_since is None:
+            self._missed_since = monotonic()
+        is_over = monotonic() - self._missed_since > self._limits.deadline.total_seconds()
+        jobs = (self._recording.standing.jobs.get(member.job) for member in federation.members)
+        return is_over or any(job is None or job.state is not JobState.STARTED for job in jobs)
+
     # --- one attempt -------------------------------------------------------------------------------------------------
 
     def _open(self, federation: FederationStanding, kept: RoundKept) -> bool:
@@ -200,9 +218,23 @@ class Coordinator:
         try:
             self._recording.record(lambda standing, at: [self._round_started(standing, kept, at)])
         except StatementRefusedError as error:
-            self._interrupt(_REASONS.get(error.rule, FederationInterruption.MEMBER_INTERRUPTED))
+            self._interrupt(self._reason(federation, error.rule))
             return False
         return True
+
+    def _reason(self, federation: FederationStanding, rule: Rule) -> FederationInterruption:
+        """Return why no round can start. A member that has stopped by itself did so for one of the same reasons."""
+        standing, at = self._recording.standing, format_time(self._clock.now())
+        if rule in _REASONS:
+            return _REASONS[rule]
+        for job in (standing.jobs.get(member.job) for member in federation.members):
+            try:
+                if job is not None:
+                    standing.jobs.check_reliance(job, job.terms, at=at)
+            except StatementRefusedError as error:
+                if error.rule in _REASONS:
+                    return _REASONS[error.rule]
+        return FederationInterruption.MEMBER_INTERRUPTED
 
     def _round_started(self, standing: Standing, kept: RoundKept, at: str) -> Statement:
         federation = standing.federations.get(self._name)

@@ -64,8 +64,8 @@ def _spec_json(question: TrainingQuestion) -> JsonValue:
         "positive": question.positive,
         "features": [_feature_json(feature) for feature in question.features],
         "min_entities": question.min_entities,
-        # SECURITY: these are the same for every training. A share that the asker chose would move single entities between the
-        # sums of two trainings, and a bound that he chose would be refused, or not, by how many rows a unit has.
+        # SECURITY: these are the same for every training. A share that the asker chose would move single entities
+        # between the sums of two trainings; a bound that he chose would be refused, or not, by a unit's rows.
         "max_rows": MOST_ROWS,
         "hold_out": HOLD_OUT,
         "privacy": None if privacy is None else {"clip": privacy.clip},

@@ -302,7 +302,7 @@ def test_a_key_is_registered_once(link: SuperLinkProcess, nodes: dict[str, RawNo
 
 def test_a_request_that_is_too_large_is_refused_unread(link: SuperLinkProcess) -> None:
     assert _raw(link, "/v1/fleet/push-object", length=1 << 40) == 422
-    assert _raw(link, "/v1/fleet/push-object", length=1 << 200) == 422
+    assert _raw(link, "/v1/fleet/push-object", length=100_000) == 422, "a stranger"
 
 
 def test_plain_http_is_not_spoken(link: SuperLinkProcess) -> None:

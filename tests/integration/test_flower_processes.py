@@ -62,6 +62,7 @@ def test_contents_go_to_every_member_and_replies_come_back(world: FlowerWorld, g
                 "w": np.full((2, 3), index / 7),
                 "n": np.array([2**63 - 1]),
                 "u": np.array([2**64 - 1], dtype="<u8"),
+                "big": np.arange(300_000.0),
             },
             values={"step": index, "name": "影壁", "salt": bytes(range(256))},
         )

@@ -18,9 +18,11 @@ from ledger.tiles import tiles_of as list_tiles
 from yingbi import __version__
 from yingbi.audit.bag import BagWriter
 from yingbi.audit.case import Case
+from yingbi.audit.contributions import Evidence
 from yingbi.audit.controls import ControlResult
 from yingbi.audit.crate import describe_crate
 from yingbi.audit.facts import Read
+from yingbi.audit.federation_files import bundle_paths
 from yingbi.audit.folding import Documents
 from yingbi.audit.pages import render_page
 from yingbi.audit.report import make_report
@@ -50,18 +52,23 @@ class Contents:
     """What goes into a bundle beside the log.
 
     `documents`: nothing where they are left out on purpose. `receipts`: as somebody kept them. `anchors`: proofs, each
-    with the signed checkpoint that it is about, if it is not that of the log.
+    with the signed checkpoint that it is about, if it is not that of the log. `evidence`: terms of federations and
+    contributions to them; nothing where they are left out on purpose.
     """
 
     documents: Documents | None
     jobs: frozenset[str] | None = None
     receipts: Sequence[bytes] = ()
     anchors: Sequence[tuple[bytes, bytes | None]] = field(default=())
+    evidence: Evidence | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Built:
-    """A bundle that was made: how many files and bytes of payload, and which documents it should hold and does not."""
+    """A bundle that was made: how many files and jobs it holds, and what it should hold and does not.
+
+    `absent`: digests of documents, and paths of terms and contributions.
+    """
 
     files: int
     jobs: int
@@ -110,13 +117,16 @@ def build_bundle(out: Path, case: Case, results: Sequence[ControlResult], read: 
             bag.add(f"anchors/{name}.json", proof)
             if checkpoint is not None:
                 bag.add(f"anchors/{name}.checkpoint", checkpoint)
+        kept, lost = bundle_paths(case, contents.evidence, contents.jobs)
+        for path, data in kept:
+            bag.add(f"federations/{path}", data)
         for name, data in _report(case, results, contents.jobs):
             bag.add(f"report/{name}", data)
         crate = describe_crate(case, stories, bag.paths, identifier)
         bag.add("ro-crate-metadata.json", (json.dumps(crate, indent=1, ensure_ascii=False) + "\n").encode())
         files = len(bag.paths)
         bag.finish({"Bag-Software-Agent": f"yingbi {__version__}", "External-Identifier": identifier})
-    return Built(files=files, jobs=len(stories), identifier=identifier, absent=absent)
+    return Built(files=files, jobs=len(stories), identifier=identifier, absent=(*absent, *lost))
 
 
 class _Tiles:
@@ -163,6 +173,7 @@ def _describe(case: Case, contents: Contents) -> dict[str, object]:
         "size": case.reading.size,
         "jobs": None if contents.jobs is None else sorted(contents.jobs),
         "documents": "left-out" if contents.documents is None else "included",
+        **({} if contents.evidence is None else {"federations": "included"}),
     }
 
 

@@ -1,13 +1,16 @@
 """What control tests look at: a reading of the log with the views on it that they share, each worked out once."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import cached_property
 from typing import Final
 
 from policies.model import Agreement
+from yingbi.audit.contributions import Evidence
 from yingbi.audit.facts import Fact, Reading
+from yingbi.audit.federation_checks import FederationCheck, MakeReplay, check_federation
+from yingbi.audit.federations import FederationStory, tell_federations
 from yingbi.audit.findings import Hit, Severity
 from yingbi.audit.people import Tenures
 from yingbi.audit.stories import Story, tell_stories
@@ -29,9 +32,14 @@ _STOPS: Final = (
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
-    """A log to be tested."""
+    """A log to be tested.
+
+    `evidence`: what is here of federations besides the log; `make_replay`: computes them again, where that can be done.
+    """
 
     reading: Reading
+    evidence: Evidence = field(default_factory=Evidence)
+    make_replay: MakeReplay | None = None
 
     @cached_property
     def people(self) -> Tenures:
@@ -42,6 +50,18 @@ class Case:
     def stories(self) -> Mapping[str, Story]:
         """Return the jobs."""
         return tell_stories(self.reading)
+
+    @cached_property
+    def federations(self) -> Mapping[str, FederationStory]:
+        """Return the federations."""
+        return tell_federations(self.reading)
+
+    @cached_property
+    def federation_checks(self) -> Mapping[str, FederationCheck]:
+        """Return what came of holding each federation against its evidence."""
+        return {
+            name: check_federation(story, self.evidence, self.make_replay) for name, story in self.federations.items()
+        }
 
     @cached_property
     def _terms(self) -> Mapping[str, tuple[Fact, ...]]:
@@ -61,6 +81,12 @@ class Case:
         """Return whose contributions count in each data set."""
         facts = self.reading.of(EntryType.DATASET_REGISTERED)
         return {fact.id: fact.body.privacy_unit for fact in facts if isinstance(fact.body, DatasetRegistered)}
+
+    @cached_property
+    def owners(self) -> Mapping[str, str]:
+        """Return whose each data set is."""
+        facts = self.reading.of(EntryType.DATASET_REGISTERED)
+        return {fact.id: fact.body.owner for fact in facts if isinstance(fact.body, DatasetRegistered)}
 
     def active_terms(self, agreement: str, index: int) -> str | None:
         """Return the digest of the terms that an agreement had in force before an entry, if it was active then."""
@@ -98,7 +124,8 @@ Test = Callable[[Case], Iterator[Hit]]
 class Control:
     """One control: its number, its name (under which texts tell what it tests and supports), how bad a hit is.
 
-    `population`: what it looks at, for a test without hits says nothing where there was nothing to hit; `test`: how.
+    `population`: what it looks at, for a test without hits says nothing where there was nothing to hit; `test`: how;
+    `unchecked`: what it should have looked at and could not, in words.
     """
 
     id: str
@@ -106,6 +133,7 @@ class Control:
     severity: Severity
     population: Callable[[Case], Iterable[object]]
     test: Test
+    unchecked: Callable[[Case], Iterable[str]] = lambda _: ()
 
 
 def later(at: str, by: timedelta) -> str:

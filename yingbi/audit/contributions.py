@@ -1,34 +1,19 @@
 """What a bundle holds of federations besides the log: their terms, and masked contributions (docs/spec/bundle.md).
 
-A contribution means nothing by itself; its digest, and the sum with the others of its attempt, are worked out here
-without any library for arrays, by code of its own.
+A contribution means nothing by itself; only the sum with the others of its attempt does.
 """
 
-import hashlib
 import re
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
-from functools import reduce
-from operator import add
 from pathlib import Path
 from typing import Final
 
-__all__ = [
-    "MAX_VECTOR_BYTES",
-    "Evidence",
-    "add_vectors",
-    "is_vector",
-    "read_evidence_folder",
-    "terms_path",
-    "vector_digest",
-    "vector_path",
-]
+__all__ = ["MAX_VECTOR_BYTES", "Evidence", "read_evidence_folder", "terms_path", "vector_path"]
 
 MAX_VECTOR_BYTES: Final = 1 << 26
 """Of one contribution, and of terms: as much as a verifier reads whole."""
 
-_NUMBER: Final = 8
-_LABEL: Final = b"yingbi/secure-sum/vector/v1\n"
 _ID: Final = r"fed-(?=.{1,76}/)[A-Za-z0-9]+(?:-[A-Za-z0-9]+)*"
 _TERMS: Final = re.compile(rf"{_ID}/terms\.json")
 _VECTOR: Final = re.compile(
@@ -85,29 +70,3 @@ def terms_path(federation: str) -> str:
 def vector_path(federation: str, number: int, attempt: int, node: str) -> str:
     """Return where lies what a node gave to an attempt."""
     return f"{federation}/{number}-{attempt}/{node.removeprefix('node:')}.bin"
-
-
-def is_vector(data: bytes) -> bool:
-    """Tell whether bytes are 64-bit numbers, one at least."""
-    return len(data) > 0 and len(data) % _NUMBER == 0
-
-
-def vector_digest(data: bytes) -> str:
-    """Return the digest by which entries name a vector of little-endian 64-bit numbers (docs/spec/bundle.md)."""
-    size = (len(data) // _NUMBER).to_bytes(_NUMBER, "little")
-    return "sha256:" + hashlib.sha256(_LABEL + size + data).hexdigest()
-
-
-def add_vectors(vectors: Sequence[bytes]) -> bytes:
-    """Return the sum, number by number and modulo 2^64, of vectors of one length.
-
-    Every second number is taken out into lanes twice as wide, where nothing is carried from one into the next; so all
-    sums of a vector are one sum of integers. Good for fewer than 2^64 vectors.
-    """
-    length = len(vectors[0])
-    mask = int.from_bytes((b"\xff" * _NUMBER + bytes(_NUMBER)) * (length // (2 * _NUMBER) + 1), "little")
-    numbers = [int.from_bytes(vector, "little") for vector in vectors]
-    even = reduce(add, (number & mask for number in numbers)) & mask
-    odd = reduce(add, (number >> 8 * _NUMBER & mask for number in numbers)) & mask
-    total = even | odd << 8 * _NUMBER
-    return (total & (1 << 8 * length) - 1).to_bytes(length, "little")

@@ -15,7 +15,6 @@ from yingbi.audit.federation_sets import seen_through
 from yingbi.audit.federations import Closed, FederationStory, TriedRound, federation_of_job
 from yingbi.audit.findings import Hit
 from yingbi.events import EntryType
-from yingbi.events.datasets import DatasetRegistered
 from yingbi.events.federations import (
     FederationAborted,
     FederationCompleted,
@@ -78,7 +77,7 @@ def releases_without_completion(case: Case) -> Iterator[Hit]:
 
 def members_that_do_not_belong_together(case: Case) -> Iterator[Hit]:
     """Yield federations of too few units, and exact ones from whose sums one or two units could be worked out."""
-    shown: list[tuple[FederationStory, frozenset[str], frozenset[str]]] = []
+    shown: list[tuple[frozenset[str], frozenset[str]]] = []
     for story in case.federations.values():
         first = next(story.starts, None)
         if first is None:
@@ -87,12 +86,12 @@ def members_that_do_not_belong_together(case: Case) -> Iterator[Hit]:
         if story.is_exact:
             versions = frozenset(f"{name}/{version}" for name, version in _data(case, story))
             sets = frozenset(name for name, _ in _data(case, story))
-            shown.append((story, sets, versions))
-            for parts in ([item[1] for item in shown], [item[2] for item in shown]):
-                if seen_through(parts):
-                    message = "with the exact sums of earlier federations, this one shows the data of one or two units"
-                    yield Hit(subject=story.id, indexes=(first[0].index,), message=message)
-                    break
+            if any(seen_through([*(item[place] for item in shown), now]) for place, now in enumerate((sets, versions))):
+                message = "with the exact sums of earlier federations, this one shows the data of one or two units"
+                yield Hit(subject=story.id, indexes=(first[0].index,), message=message)
+            # One that never ran has shown nothing.
+            if first[0].refusal is None:
+                shown.append((sets, versions))
 
 
 def untrue_contributions(case: Case) -> Iterator[Hit]:
@@ -173,9 +172,7 @@ class _Course:
         self._stopped = False
 
     def _judge_joins(self, fact: Fact, body: FederationStarted) -> Iterator[Hit]:
-        joined = {
-            (join.job, join.attempt): join.terms for other, join in self._story.joins if other.index < fact.index
-        }
+        joined = {(join.job, join.attempt): join.terms for other, join in self._story.joins if other.index < fact.index}
         for member in body.members:
             if joined.get((member.job, member.attempt)) != body.terms:
                 yield self._hit(fact, f"started with {member.node}, which had not joined on these terms")
@@ -315,7 +312,7 @@ def _judge_given(case: Case, story: FederationStory, attempt: TriedRound) -> Ite
 def _judge_members(case: Case, story: FederationStory, fact: Fact, body: FederationStarted) -> Iterator[Hit]:
     problems = []
     requests = [_request(case, item.job) for item in body.members]
-    units = {_owner(case, row.dataset) for request in requests if request is not None for row in request.datasets}
+    units = {case.owners.get(row.dataset) for request in requests if request is not None for row in request.datasets}
     partners = {case.stories[item.job].partner for item in body.members if item.job in case.stories}
     if len(body.members) < MIN_CONTRIBUTORS or not MIN_CONTRIBUTORS <= body.quorum <= len(body.members):
         problems.append(f"started with {len(body.members)} members and a quorum of {body.quorum}")
@@ -338,12 +335,6 @@ def _judge_members(case: Case, story: FederationStory, fact: Fact, body: Federat
 def _request(case: Case, job: str) -> JobSubmitted | None:
     story = case.stories.get(job)
     return None if story is None else story.request
-
-
-def _owner(case: Case, dataset: str) -> str | None:
-    registered = case.reading.of(EntryType.DATASET_REGISTERED)
-    owners = (fact.body.owner for fact in registered if fact.id == dataset and isinstance(fact.body, DatasetRegistered))
-    return next(owners, None)
 
 
 def _mode(case: Case, request: JobSubmitted, fact: Fact) -> DisclosureMode | None:

@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from yingbi.audit import control_jobs, control_log, control_people
+from yingbi.audit import control_federations, control_jobs, control_log, control_people
 from yingbi.audit.case import Case, Control
+from yingbi.audit.federation_checks import RoundOutcome
 from yingbi.audit.findings import Finding, Hit, Severity
 from yingbi.events import EntryType
 
@@ -20,11 +21,12 @@ _Population = Callable[[Case], Iterable[object]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ControlResult:
-    """What one control looked at, and what it found."""
+    """What one control looked at, what it found, and what it could not look at."""
 
     control: Control
     population: int
     findings: tuple[Finding, ...]
+    unchecked: tuple[str, ...] = ()
 
 
 def run_controls(case: Case, controls: Iterable[Control] | None = None) -> tuple[ControlResult, ...]:
@@ -34,7 +36,12 @@ def run_controls(case: Case, controls: Iterable[Control] | None = None) -> tuple
 
 def _run(case: Case, control: Control) -> ControlResult:
     findings = tuple(_find(case, control, hit) for hit in control.test(case))
-    return ControlResult(control=control, population=sum(1 for _ in control.population(case)), findings=findings)
+    return ControlResult(
+        control=control,
+        population=sum(1 for _ in control.population(case)),
+        findings=findings,
+        unchecked=tuple(control.unchecked(case)),
+    )
 
 
 def _find(case: Case, control: Control, hit: Hit) -> Finding:
@@ -60,8 +67,26 @@ def _all_jobs(case: Case) -> Iterable[object]:
     return case.stories
 
 
+def _rounds_with(*outcomes: RoundOutcome) -> _Population:
+    """Return the completed rounds of federations that could be computed again so far."""
+    return lambda case: [
+        outcome for checked in case.federation_checks.values() for outcome in checked.outcomes if outcome in outcomes
+    ]
+
+
+def _private_contributions(case: Case) -> Iterable[object]:
+    contributed = case.reading.of(EntryType.FEDERATION_CONTRIBUTED)
+    return [fact for fact in contributed if getattr(fact.body, "rho", None) is not None]
+
+
+def _missing(name: str) -> Callable[[Case], Iterable[str]]:
+    """Return what could not be checked of federations: the member of `FederationCheck` with this name."""
+    return lambda case: [text for checked in case.federation_checks.values() for text in getattr(checked, name)]
+
+
 _HIGH, _MEDIUM, _LOW = Severity.HIGH, Severity.MEDIUM, Severity.LOW
-_PEOPLE, _JOBS, _LOG = control_people, control_jobs, control_log
+_PEOPLE, _JOBS, _LOG, _FED = control_people, control_jobs, control_log, control_federations
+_SUMMED: Final = (RoundOutcome.RECOMPUTED, RoundOutcome.SUMMED, RoundOutcome.DIFFERS)
 _GRANTS: Final = _entries(EntryType.DUTY_GRANTED, EntryType.ACCESS_BREAK_GLASS_OPENED)
 _APPROVALS: Final = _entries(EntryType.AGREEMENT_SIGNED, EntryType.JOB_APPROVED, EntryType.OUTPUT_CHECKED)
 _PAIRS: Final = _entries(
@@ -113,10 +138,30 @@ _ROWS: Final = (
     ("replay", _MEDIUM, _all_entries, _LOG.replayed_statements),
     ("clock", _LOW, _all_entries, _LOG.clock_anomalies),
     ("emergency-drift", _LOW, _EMERGENCIES, _PEOPLE.emergency_drift),
+    ("federation-rounds", _HIGH, _entries(EntryType.FEDERATION_ROUND_STARTED), _FED.federations_out_of_order),
+    ("federation-sides", _HIGH, _entries(EntryType.FEDERATION_CONTRIBUTED), _FED.contributions_that_disagree),
+    ("federation-spending", _HIGH, _private_contributions, _FED.wrong_spending),
+    ("federation-release", _HIGH, _FED.training_releases, _FED.releases_without_completion),
+    ("federation-members", _HIGH, _entries(EntryType.FEDERATION_STARTED), _FED.members_that_do_not_belong_together),
+    ("federation-sums", _HIGH, _rounds_with(*_SUMMED), _FED.untrue_contributions),
+    ("federation-states", _HIGH, _rounds_with(RoundOutcome.RECOMPUTED, RoundOutcome.DIFFERS), _FED.untrue_states),
 )
 
+_UNCHECKED: Final = {
+    "federation-spending": _missing("missing_spending"),
+    "federation-sums": _missing("missing_contributions"),
+    "federation-states": _missing("missing_states"),
+}
+
 CONTROLS: Final = tuple(
-    Control(id=f"C{number:02}", name=name, severity=severity, population=population, test=test)
+    Control(
+        id=f"C{number:02}",
+        name=name,
+        severity=severity,
+        population=population,
+        test=test,
+        unchecked=_UNCHECKED.get(name, lambda _: ()),
+    )
     for number, (name, severity, population, test) in enumerate(_ROWS, 1)
 )
 """All controls. A number is never given to another test: new ones stand at the end."""

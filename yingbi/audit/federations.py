@@ -170,7 +170,9 @@ def federation_of_job(stories: Iterable[FederationStory], job: str) -> Federatio
 
 
 def _tell(name: str, facts: list[Fact]) -> FederationStory:
-    nodes = {item.job: item.node for fact in facts if isinstance(fact.body, FederationStarted) for item in fact.body.members}
+    nodes = {
+        item.job: item.node for fact in facts if isinstance(fact.body, FederationStarted) for item in fact.body.members
+    }
     attempts: list[_Open] = []
     strays: list[Fact] = []
     for fact in facts:

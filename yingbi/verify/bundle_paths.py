@@ -16,7 +16,13 @@ _KNOWN: Final = re.compile(
       | receipts/(?:[0-9]{1,16} | kept/[0-9a-f]{1,64})\.tlog-proof
       | documents/[0-9a-f]{64}\.json
       | anchors/(?P<anchor>[0-9a-f]{1,64})\.(?:json | checkpoint)
-      | report/(?:report\.(?:en\.html | zh\.html | json) | README\.txt | (?:findings|jobs|approvals|checks|keys)\.csv)
+      | federations/fed(?:-[A-Za-z0-9]+)+/(?:
+            terms\.json | [1-9][0-9]{0,6}-[1-9][0-9]?/[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.bin
+        )
+      | report/(?:
+            report\.(?:en\.html | zh\.html | json) | README\.txt
+          | (?:findings|jobs|approvals|checks|keys|federations|rounds)\.csv
+        )
     )""",
     re.VERBOSE,
 )

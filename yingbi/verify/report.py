@@ -65,6 +65,7 @@ class Name(StrEnum):
     RECEIPTS = "receipts"
     DOCUMENTS = "documents"
     ANCHORS = "anchors"
+    FEDERATIONS = "federations"
 
 
 class Finding(StrEnum):

@@ -46,6 +46,8 @@ AGREEMENT: Final = "agr-tax-research-2026"
 PURPOSE: Final = "research.aggregate"
 SCALE: Final = "0.05"
 _DECLARED_IN_S: Final = 60
+# A node that is killed in a round is given up soon, so that the story goes on when it is back.
+_FEDERATION: Final = ("--federation-port", 0, "--round-seconds", 20)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,7 +95,7 @@ def found_hub(stage: Stage) -> None:
 def start_hub(stage: Stage) -> tuple[Cast, str]:
     """Start the hub and bring in the bureau's people; return its address too."""
     tls = stage.certificate("hub")
-    url = stage.start("hub", "hub", "run", "--hub", "hub", "--port", 0, *tls, "--ca", stage.ca, "--federation-port", 0)
+    url = stage.start("hub", "hub", "run", "--hub", "hub", "--port", 0, *tls, "--ca", stage.ca, *_FEDERATION)
     cast = Cast(url, ca=stage.ca, keys=stage.keys, trust=stage.folder / "roots.json")
     for person, duty in (
         (REGISTRAR, Duty.BUREAU_REGISTRAR),

@@ -123,8 +123,8 @@ def _documents(stage: Stage, cast: Cast) -> Path:
     folder = stage.folder / "documents"
     folder.mkdir(exist_ok=True)
     client = cast.client("person:approver")
-    terms = client.run(client.hub.get(("agreements", AGREEMENT)))["terms"]
-    found = [client.run(client.hub.get(("documents", terms)))]
+    agreements = client.run(client.hub.listing(("agreements",)))
+    found = [client.run(client.hub.get(("documents", str(one["terms"])))) for one in agreements]
     found += [row["document"] for row in client.run(client.hub.listing(("datasets",)))]
     for number, document in enumerate(found):
         (folder / f"{number:03}.json").write_text(json.dumps(document, ensure_ascii=False), encoding="utf-8")

@@ -1,0 +1,247 @@
+"""A federation that really ran, as an auditor gets it, and damaged on request: entries are signed and chained anew.
+
+    run = real_run()                        # three units, a bank and a hub: entries, contributions, terms, documents
+    bad = run.without(run.find("federation.round_started", round=2))
+    bad.write(folder)                       # log/, documents/, federations/, roots.json, as `yingbi audit` takes them
+
+What a damaged run says is signed by whom it should be: nothing but what was changed is wrong with it.
+"""
+
+import base64
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from policies.model import to_json
+from sandbox.catalog.codec import dataset_to_json
+from tests.lib.federation import UNITS, open_federation
+from tests.lib.federation import loans as dataset_of
+from tests.lib.federation import terms as agreement_of
+from tests.lib.hubs import BUREAU, fixed_key
+from tests.lib.mini_log import MiniLog, NoteKey, Signer, log_key, witness
+from yingbi.audit.case import Case
+from yingbi.audit.contributions import Evidence
+from yingbi.audit.federation_checks import MakeReplay
+from yingbi.audit.folding import Documents, fold_log
+from yingbi.canonical import canonical_bytes, digest_bytes, digest_json
+from yingbi.clock import parse_time
+from yingbi.keys import SigningKey
+from yingbi.plan.codec import common_json
+from yingbi.plan.model import Recipe, TrainingPrivacy
+from yingbi.statement import sign
+
+__all__ = ["ORIGIN", "Row", "Run", "digest_of", "real_run"]
+
+ORIGIN = "log.example/federated"
+_DONE = ("released", "delivered")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One entry: when, what it says, and who signed it."""
+
+    time: str
+    payload: dict[str, Any]
+    signers: tuple[str, ...]
+    envelope: dict[str, Any] | None = None
+
+    @property
+    def type(self) -> str:
+        return str(self.payload["type"])
+
+    @property
+    def body(self) -> dict[str, Any]:
+        body: dict[str, Any] = self.payload["body"]
+        return body
+
+    def saying(self, **body: Any) -> "Row":
+        """Return the same entry with another body, signed anew."""
+        return replace(self, payload=self.payload | {"body": self.body | body}, envelope=None)
+
+    def again(self, nonce: str) -> "Row":
+        """Return the same said once more."""
+        return replace(self, payload=self.payload | {"nonce": nonce.ljust(22, "A")}, envelope=None)
+
+
+@dataclass(frozen=True)
+class Run:
+    """A log with one federation in it, and its evidence by the paths of a bundle."""
+
+    rows: tuple[Row, ...]
+    files: Mapping[str, bytes]
+    texts: Mapping[str, bytes]
+    federation: str
+    jobs: tuple[str, ...]
+    result: str
+    log_witness: NoteKey = field(default_factory=lambda: witness("w1"))
+
+    # --- finding and damaging
+
+    def find(self, kind: str, **body: Any) -> int:
+        """Return the index of the first entry of a kind whose body says this; `issuer` is looked up outside of it."""
+        return next(self.all(kind, **body))
+
+    def all(self, kind: str, **body: Any) -> Iterator[int]:
+        issuer = body.pop("issuer", None)
+        for index, row in enumerate(self.rows):
+            is_meant = row.type == kind and all(row.body.get(name) == value for name, value in body.items())
+            if is_meant and issuer in (None, row.payload["issuer"]):
+                yield index
+
+    def change(self, index: int, **body: Any) -> "Run":
+        return replace(self, rows=(*self.rows[:index], self.rows[index].saying(**body), *self.rows[index + 1 :]))
+
+    def without(self, *indexes: int) -> "Run":
+        return replace(self, rows=tuple(row for index, row in enumerate(self.rows) if index not in indexes))
+
+    def insert(self, index: int, *rows: Row) -> "Run":
+        return replace(self, rows=(*self.rows[:index], *rows, *self.rows[index:]))
+
+    def move(self, index: int, to: int) -> "Run":
+        """Return the run with one entry further on, behind the entry that is at `to` now."""
+        rows = list(self.rows)
+        row = rows.pop(index)
+        rows.insert(to, replace(row, time=self.rows[to].time))
+        return replace(self, rows=tuple(rows))
+
+    def with_file(self, path: str, data: bytes | None) -> "Run":
+        """Return the run with other evidence at a path below its federation; `None` takes it away."""
+        name = f"{self.federation}/{path}"
+        rest = {key: value for key, value in self.files.items() if key != name}
+        return replace(self, files=rest if data is None else rest | {name: data})
+
+    def file(self, path: str) -> bytes:
+        return self.files[f"{self.federation}/{path}"]
+
+    # --- looking at it
+
+    @property
+    def mini(self) -> MiniLog:
+        log = MiniLog(origin=ORIGIN, keys=[log_key(ORIGIN, seed="federated")])
+        for row in self.rows:
+            envelope = row.envelope or json.loads(sign(row.payload, [key_of(name) for name in row.signers]).envelope)
+            log.append(row.type, time=row.time, envelope=envelope)
+        return log
+
+    @property
+    def evidence(self) -> Evidence:
+        return Evidence(paths=frozenset(self.files), read=self.files.get)
+
+    def case(self, make_replay: MakeReplay | None = None, *, evidence: Evidence | None = None) -> Case:
+        """Return what an auditor looks at."""
+        files = self.mini.export(cosign=[(self.log_witness, self._end_s)])
+        documents = Documents(dict(self.texts))
+        reading = fold_log(files.__getitem__, [fixed_key("root").public], find_terms=documents.find_terms)
+        return Case(reading=reading, evidence=evidence or self.evidence, make_replay=make_replay)
+
+    def trust(self) -> bytes:
+        root = Signer(_private(fixed_key("root")))
+        return self.mini.trust(witnesses=[self.log_witness], roots=[root])
+
+    def write(self, folder: Path) -> Path:
+        """Write what an auditor is given into a folder."""
+        files = {f"log/{name}": data for name, data in self._published().items()}
+        files |= {f"federations/{name}": data for name, data in self.files.items()}
+        files |= {f"documents/{digest.removeprefix('sha256:')}.json": data for digest, data in self.texts.items()}
+        for name, data in {**files, "roots.json": self.trust()}.items():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_bytes(data)
+        return folder
+
+    def _published(self) -> dict[str, bytes]:
+        return self.mini.export(cosign=[(self.log_witness, self._end_s)])
+
+    @property
+    def _end_s(self) -> int:
+        return int(parse_time(self.rows[-1].time).timestamp()) + 60
+
+
+def key_of(party: str) -> SigningKey:
+    """Return the key that a party has in the world of federations."""
+    if party in (BUREAU, "root"):
+        return fixed_key("service" if party == BUREAU else "root")
+    kind, _, name = party.partition(":")
+    return fixed_key(name if kind == "person" else party)
+
+
+def digest_of(name: str) -> str:
+    """Return a digest that stands for something."""
+    return digest_bytes(name.encode())
+
+
+@cache
+def real_run(*, private: bool = False, recipe: Recipe = Recipe.LOGISTIC_REGRESSION) -> Run:
+    """Run a federation once in this process, and return what is left of it."""
+    with TemporaryDirectory() as folder, open_federation(Path(folder), private=private) as world:
+        world.run_all()
+        privacy = TrainingPrivacy(epsilon="5", delta="0.000001", clip=None) if private else None
+        changes: dict[str, Any] = {"privacy": privacy, "rounds": 1} if private else {}
+        question = world.question(recipe=recipe, **changes)
+        assert [one.status_code for one in world.submit(question)] == [202] * 3
+        found = world.wait_for(question, "completed")
+        world.wait_for_jobs(question, *_DONE)
+        hub = world.hub.hub
+        size = hub.recorder.standing.size if hasattr(hub.recorder.standing, "size") else None
+        rows = tuple(_rows(world.hub.client, size))
+        files = {f"{question.federation}/terms.json": canonical_bytes(common_json(question))}
+        for number, attempt in hub.federation_store.attempts(question.federation):
+            for node, vector in hub.federation_store.vectors(question.federation, number, attempt).items():
+                name = f"{question.federation}/{number}-{attempt}/{node.removeprefix('node:')}.bin"
+                files[name] = vector.astype("<u8").tobytes()
+        values = [to_json(agreement_of(unit, private=private)) for unit in UNITS]
+        values += [dataset_to_json(dataset_of(unit)) for unit in UNITS]
+        return Run(
+            rows=rows,
+            files=files,
+            texts={digest_json(value): canonical_bytes(value) for value in values},
+            federation=question.federation,
+            jobs=tuple(one.job for one in question.members),
+            result=str(found.life.result),
+        )
+
+
+def _rows(client: Any, _size: object) -> Iterator[Row]:
+    """Read all entries as the hub publishes them."""
+    from ledger.tiles import TILE_WIDTH, bundle_path, decode_bundle
+
+    def get(path: str) -> bytes:
+        answer = client.request("GET", f"/{path}", headers={})
+        assert answer.status_code == 200, path
+        content: bytes = answer.content
+        return content
+
+    size = int(get("checkpoint").split(b"\n")[1])
+    owners = _owners()
+    for first in range(0, size, TILE_WIDTH):
+        width = min(TILE_WIDTH, size - first)
+        for data in decode_bundle(get(bundle_path(first // TILE_WIDTH, width)))[:width]:
+            value = json.loads(data)
+            envelope = value["statement"]
+            payload = json.loads(base64.b64decode(envelope["payload"]))
+            signers = tuple(owners(item["keyid"], payload) for item in envelope["signatures"])
+            yield Row(time=value["time"], payload=payload, signers=signers, envelope=envelope)
+
+
+def _owners() -> Callable[[str, dict[str, Any]], str]:
+    """Return what tells whose a key is; keys follow from names."""
+    known: dict[str, str] = {}
+
+    def owner(keyid: str, payload: dict[str, Any]) -> str:
+        body = payload["body"]
+        names = {payload["issuer"], payload["on_behalf_of"], body.get("owner"), BUREAU, "root", "person:security-admin"}
+        for name in names - {None}:
+            known.setdefault(key_of(name).public.thumbprint, name)
+        return known.get(keyid, f"unknown:{keyid}")
+
+    return owner
+
+
+def _private(key: SigningKey) -> Ed25519PrivateKey:
+    private: Ed25519PrivateKey = key._key
+    return private
