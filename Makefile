@@ -35,7 +35,7 @@ bench: setup ## measure; prints the machine and medians
 
 lock: setup ## resolve anew: everything, and what development needs, at the same versions
 	$(BIN)/uv pip compile pyproject.toml --all-extras $(EXPORT) --output-file requirements.lock
-	$(BIN)/uv pip compile pyproject.toml --extra hub --extra node --extra chain --extra dev --constraint requirements.lock $(EXPORT) --output-file requirements-dev.lock
+	$(BIN)/uv pip compile pyproject.toml --extra hub --extra node --extra federated --extra models --extra chain --extra dev --constraint requirements.lock $(EXPORT) --output-file requirements-dev.lock
 
 clean:
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis node_modules

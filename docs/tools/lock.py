@@ -18,7 +18,7 @@ from packaging.utils import canonicalize_name
 ROOT: Final = Path(__file__).resolve().parents[2]
 ALL: Final = "requirements.lock"
 DEV: Final = "requirements-dev.lock"
-DEV_EXTRAS: Final = ("hub", "chain", "dev")
+DEV_EXTRAS: Final = ("hub", "node", "federated", "models", "chain", "dev")
 HASH: Final = re.compile(r"sha256:[0-9a-f]{64}")
 # Options that name an index, and any address: where packages come from is the user's choice, not the lock's.
 ADDRESS: Final = re.compile(r"^\s*(?:-i|-f|--(?:extra-)?index-url|--find-links|--trusted-host)\b|://")

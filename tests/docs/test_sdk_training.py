@@ -1,5 +1,6 @@
 """The section of docs/sdk.md on federations is true: its Python runs as it stands, and its training file is one."""
 
+import inspect
 import re
 from contextlib import redirect_stdout
 from io import StringIO
@@ -9,8 +10,9 @@ from typing import Any
 import pytest
 
 from tests.lib.sdk_federation import FederationHub
-from yingbi.client import Client
+from yingbi.client import AsyncClient, Client
 from yingbi.client.training_file import read_training_file
+from yingbi.client.training_questions import Arguments
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "sdk.md").read_text("utf-8")
 SECTION = PAGE.partition("## Train with several units")[2].partition("\n## ")[0]
@@ -39,7 +41,13 @@ def test_the_training_file_of_the_section_is_one() -> None:
 
 
 def test_every_argument_of_a_training_is_in_the_section() -> None:
-    import inspect
-
     for name in inspect.signature(Client.training).parameters:
         assert name in ("self", "recipe") or f"`{name}`" in SECTION, name
+
+
+def test_both_ways_of_asking_take_the_same() -> None:
+    asked = inspect.signature(Client.training).parameters.values()
+    required = {one.name for one in asked if one.default is one.empty} - {"self", "recipe"}
+    assert required == Arguments.__required_keys__
+    assert {one.name for one in asked} - {"self", "recipe"} - required == Arguments.__optional_keys__
+    assert inspect.signature(AsyncClient.training).parameters == inspect.signature(Client.training).parameters

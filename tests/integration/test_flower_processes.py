@@ -118,11 +118,13 @@ def test_who_is_late_is_lost_and_its_reply_is_nobodys(world: FlowerWorld, grid: 
         return Content(arrays={"late": task.content.arrays["w"]}, values={})
 
     world.members["unit:c"].do = wait
-    found = outcomes(grid, deadline_s=8)
+    try:
+        found = outcomes(grid, deadline_s=12)
+    finally:
+        world.members["unit:c"].__init__()  # type: ignore[misc]
+        go_on.set()
     assert found["unit:c"] == Lost(party="unit:c", reason=Loss.DEADLINE)
     assert arrived(found) == {"unit:a", "unit:b"}
-    world.members["unit:c"].__init__()  # type: ignore[misc]
-    go_on.set()
     again = outcomes(grid)["unit:c"]
     assert isinstance(again, Arrived)
     assert set(again.content.arrays) == {"w"}
@@ -198,7 +200,7 @@ def test_an_executor_that_dies_with_a_task_is_lost_and_a_new_start_of_its_node_w
 
         thread = threading.Thread(target=take_and_die, daemon=True)
         thread.start()
-        found = outcomes(grid, deadline_s=6)
+        found = outcomes(grid, deadline_s=12)
         thread.join()
         assert found[party] == Lost(party=party, reason=Loss.DEADLINE)
         before = world.supernodes[party].pid
@@ -222,7 +224,7 @@ def test_a_node_that_is_killed_is_lost_by_the_deadline_and_comes_back(world: Flo
 
     with world.run() as grid:
         world.members[party].do = die
-        found = outcomes(grid, deadline_s=8)
+        found = outcomes(grid, deadline_s=12)
         assert is_working.is_set()
         assert isinstance(found[party], Lost)
         assert arrived(found) == set(PARTIES) - {party}

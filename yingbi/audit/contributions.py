@@ -14,7 +14,7 @@ __all__ = ["MAX_VECTOR_BYTES", "Evidence", "read_evidence_folder", "terms_path",
 MAX_VECTOR_BYTES: Final = 1 << 26
 """Of one contribution, and of terms: as much as a verifier reads whole."""
 
-_ID: Final = r"fed-(?=.{1,76}/)[A-Za-z0-9]+(?:-[A-Za-z0-9]+)*"
+_ID: Final = r"fed(?:-[A-Za-z0-9]+)+"
 _TERMS: Final = re.compile(rf"{_ID}/terms\.json")
 _VECTOR: Final = re.compile(
     rf"(?P<federation>{_ID})/(?P<round>[1-9][0-9]{{0,6}})-(?P<attempt>[1-9][0-9]?)/"

@@ -37,6 +37,7 @@ _FOLDERS: Final = {
     "receipts/": ("Receipts", "Proofs that entries are in the log (C2SP tlog-proof)"),
     "documents/": ("Documents", "Agreements and catalogue entries, by the SHA-256 digest that entries name"),
     "anchors/": ("Anchors", "Proofs that heads of the log stand on a chain"),
+    "federations/": ("Federations", "Their terms, and the masked contributions to their rounds"),
     "report/": ("The report", "What the log says, for people, with the same as JSON and CSV"),
 }
 

@@ -27,6 +27,9 @@ background:#f6f6f6;padding:.5rem}
 tr,svg{break-inside:avoid}h2{break-after:avoid}.screen{display:none}details>*{display:block}}
 """
 _SHORT: Final = 20
+_MAX_LISTED: Final = 100
+
+_CLASSES: Final = {"differs": "high", "not-checked": "medium", "summed": "medium"}
 
 Row = Mapping[str, Any]
 
@@ -55,6 +58,7 @@ def render_page(report: Report, language: str) -> bytes:
         *_controls(t, value),
         *_agreements(t, value),
         *_jobs(t, value),
+        *_federations(t, value),
         *_keys(t, value),
         element("h2", t("signatures")),
         element("p", t("signature.line"), class_="line"),
@@ -119,12 +123,17 @@ def _controls(t: Texts, value: Row) -> Iterable[Markup]:
             t("supports." + row["name"]),
             row["population"],
             len(row["findings"]),
+            len(row["unchecked"]),
         )
         for row in value["controls"]
     ]
-    yield _table(t, ("control", "supports", "population", "findings"), rows)
+    yield _table(t, ("control", "supports", "population", "findings", "unchecked"), rows)
     yield element("h2", t("findings"))
     findings = [(row["name"], finding) for row in value["controls"] for finding in row["findings"]]
+    unchecked = [(f"{row['id']}", text) for row in value["controls"] for text in row["unchecked"]]
+    if unchecked:
+        yield element("p", t("unchecked.text"), class_="medium")
+        yield _lines(f"{name}: {text}" for name, text in unchecked[:_MAX_LISTED])
     if not findings:
         yield element("p", t("findings.none"))
         return
@@ -183,6 +192,61 @@ def _jobs(t: Texts, value: Row) -> Iterable[Markup]:
             render_story(trace, t.language),
             id=trace["job"],
         )
+
+
+def _federations(t: Texts, value: Row) -> Iterable[Markup]:
+    federations = value["federations"]
+    if not federations:
+        return
+    yield element("h2", t("federations"))
+    yield element("p", t("federations.text"))
+    rows = [
+        (
+            row["federation"],
+            row["partner"],
+            _lines(f"{item['unit']} ({item['node']}): {item['agreement']}, {item['job']}" for item in row["members"]),
+            row["recipe"],
+            t("federations.rounds", rounds=row["rounds"], most=row["most_rounds"], again=row["recomputed"]),
+            row["contributors"],
+            _spent(t, row),
+            t.code("federation", row["state"]),
+            element("code", row["result"] or ""),
+        )
+        for row in federations
+    ]
+    names = ("federation", "partner", "members", "recipe", "rounds", "contributors", "spent", "state", "model")
+    yield _table(t, names, rows)
+    yield element("h3", t("rounds"))
+    for row in federations:
+        yield element(
+            "details",
+            element("summary", t("rounds.of", federation=row["federation"])),
+            _rounds(t, row),
+            id=row["federation"],
+        )
+
+
+def _rounds(t: Texts, row: Row) -> Markup:
+    names = ("round", "attempt", "indexes", "contributors", "aggregate", "left", "outcome")
+    cells = [
+        (
+            item["round"],
+            item["attempt"],
+            f"{item['opened']} – {'' if item['closed'] is None else item['closed']}",
+            f"{item['given']} / {item['participants']}",
+            element("code", item["aggregate"] or ""),
+            element("code", item["state"] or ""),
+            element("span", t.code("outcome", item["outcome"]), class_=_CLASSES.get(item["outcome"], "low")),
+        )
+        for item in row["attempts"]
+    ]
+    return _table(t, names, cells)
+
+
+def _spent(t: Texts, row: Row) -> str:
+    if row["epsilon"] is None:
+        return str(t("federations.exact"))
+    return str(t("federations.private", epsilon=row["epsilon"], rho="–" if row["rho"] is None else row["rho"]))
 
 
 def _keys(t: Texts, value: Row) -> Iterable[Markup]:

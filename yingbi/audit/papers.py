@@ -35,6 +35,8 @@ def _section(t: Texts, result: ControlResult) -> Iterable[str]:
     for finding in result.findings:
         where = ", ".join(map(str, finding.indexes))
         yield f"  - {_plain(finding.subject)} ({where}): {_plain(finding.message)}"
+    for text in result.unchecked:
+        yield f"  - {t('unchecked')}: {_plain(text)}"
     for name in ("paper.evidence", "paper.response", "paper.conclusion"):
         yield f"- {t(name)}: {_BLANK}"
 

@@ -12,6 +12,7 @@ from typing import Final
 from yingbi.audit.case import Case
 from yingbi.audit.controls import ControlResult
 from yingbi.audit.facts import Fact
+from yingbi.audit.federation_report import FEDERATION_COLUMNS, ROUND_COLUMNS, federation_rows, round_rows
 from yingbi.audit.findings import findings_csv, write_csv
 from yingbi.audit.keybook import KeyRecord
 from yingbi.audit.stories import Story
@@ -61,6 +62,7 @@ def make_report(case: Case, results: Sequence[ControlResult], jobs: Collection[s
     """Make the report of a log, with the stories of some of its jobs (of all, where none are chosen)."""
     chosen = [story for story in case.stories.values() if jobs is None or story.job in jobs]
     rows = [_job_row(story) for story in chosen]
+    federations = federation_rows(case, jobs)
     keys = [_key_row(record) for record in case.reading.keys.records]
     approvals = [_approval_row(case, fact) for story in chosen for fact in story.of(*_DECISIONS)]
     checks = [_check_row(case, fact) for story in chosen for fact in story.of(*_CHECKS)]
@@ -87,7 +89,9 @@ def make_report(case: Case, results: Sequence[ControlResult], jobs: Collection[s
         "approvals": list[JsonValue](approvals),
         "checks": list[JsonValue](checks),
         "keys": list[JsonValue](keys),
-        "traces": [trace_job(case, story.job).to_json() for story in _told(chosen, results)],
+        "federations": list[JsonValue](federations),
+        # Rounds are told once, and not in the story of every member.
+        "traces": [trace_job(case, story.job, is_brief=True).to_json() for story in _told(chosen, results)],
     }
     return Report(
         value=value,
@@ -97,6 +101,8 @@ def make_report(case: Case, results: Sequence[ControlResult], jobs: Collection[s
             "approvals": _table(_APPROVAL_COLUMNS, approvals),
             "checks": _table(_CHECK_COLUMNS, checks),
             "keys": _table(_KEY_COLUMNS, keys),
+            "federations": _table(FEDERATION_COLUMNS, federations),
+            "rounds": _table(ROUND_COLUMNS, round_rows(federations)),
         },
     )
 
@@ -133,6 +139,7 @@ def _control_row(result: ControlResult) -> dict[str, JsonValue]:
         "severity": str(result.control.severity),
         "population": result.population,
         "findings": [finding.row() for finding in result.findings],
+        "unchecked": list[JsonValue](result.unchecked),
     }
 
 

@@ -6,6 +6,8 @@ from typing import Final
 
 from yingbi.audit.case import Case
 from yingbi.audit.facts import Fact
+from yingbi.audit.federation_report import federation_row
+from yingbi.audit.federations import FederationStory, federation_of_job
 from yingbi.audit.stories import Story
 from yingbi.canonical import JsonValue
 from yingbi.errors import ErrorCode, NotFoundError
@@ -14,7 +16,22 @@ from yingbi.events.outputs import OutputReleased
 
 __all__ = ["PHASES", "Step", "Trace", "find_job", "trace_job"]
 
-PHASES: Final = ("data", "agreement", "request", "decision", "lease", "run", "check", "release", "delivery", "end")
+PHASES: Final = (
+    "data",
+    "agreement",
+    "members",
+    "request",
+    "decision",
+    "lease",
+    "run",
+    "federation",
+    "round",
+    "check",
+    "release",
+    "delivery",
+    "end",
+)
+"""What a story is told in. `members`: the other members of the federation that a job is one of, with their grounds."""
 
 _PHASE_OF: Final[Mapping[EntryType, str]] = {
     EntryType.JOB_SUBMITTED: "request",
@@ -28,6 +45,14 @@ _PHASE_OF: Final[Mapping[EntryType, str]] = {
     EntryType.BUDGET_REFUNDED: "end",
     EntryType.JOB_FAILED: "end",
     EntryType.JOB_CANCELLED: "end",
+    EntryType.FEDERATION_JOINED: "federation",
+    EntryType.FEDERATION_STARTED: "federation",
+    EntryType.FEDERATION_ROUND_STARTED: "round",
+    EntryType.FEDERATION_CONTRIBUTED: "round",
+    EntryType.FEDERATION_ROUND_COMPLETED: "round",
+    EntryType.FEDERATION_INTERRUPTED: "federation",
+    EntryType.FEDERATION_ABORTED: "federation",
+    EntryType.FEDERATION_COMPLETED: "federation",
     EntryType.OUTPUT_CHECKED: "check",
     EntryType.OUTPUT_HELD: "check",
     EntryType.OUTPUT_RELEASED: "release",
@@ -64,7 +89,10 @@ class Step:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trace:
-    """A job with everything that its result rests on. All entries are under one checkpoint of this size."""
+    """A job with everything that its result rests on. All entries are under one checkpoint of this size.
+
+    `federation`: what there is to say of the federation that the job is a member of.
+    """
 
     job: str
     partner: str | None
@@ -72,6 +100,7 @@ class Trace:
     result: OutputReleased | None
     size: int
     steps: tuple[Step, ...]
+    federation: dict[str, JsonValue] | None = None
 
     def to_json(self) -> dict[str, JsonValue]:
         """Return the story as JSON."""
@@ -84,12 +113,16 @@ class Trace:
             "state": self.state,
             "result": result,
             "checkpoint_size": self.size,
+            "federation": self.federation,
             "steps": [step.row() for step in self.steps],
         }
 
 
 def find_job(case: Case, result: str) -> str:
     """Return the job of a result: of its content, of its sealed bytes, or of its output's id.
+
+    Of a model also by its federation, or by the state that this ended with, as the model's document names them: the
+    job is that of the first member.
 
     Raises:
         NotFoundError: no entry of the log names it.
@@ -98,11 +131,15 @@ def find_job(case: Case, result: str) -> str:
         names = {fact.id, *(getattr(fact.body, name, None) for name in ("content", "ciphertext", "candidate"))}
         if result in names and fact.job is not None:
             return fact.job
+    for story in case.federations.values():
+        completed = story.completed
+        if story.members and result in (story.id, None if completed is None else completed[1].result):
+            return story.members[0].job
     raise NotFoundError(ErrorCode.OUTPUT_NOT_FOUND, "no entry of the log names this result")
 
 
-def trace_job(case: Case, job: str) -> Trace:
-    """Return the story of a job.
+def trace_job(case: Case, job: str, *, is_brief: bool = False) -> Trace:
+    """Return the story of a job; a brief one without the rounds of its federation and the jobs of the other members.
 
     Raises:
         NotFoundError: the log does not speak of it.
@@ -110,7 +147,11 @@ def trace_job(case: Case, job: str) -> Trace:
     story = case.stories.get(job)
     if story is None:
         raise NotFoundError(ErrorCode.OUTPUT_NOT_FOUND, "no entry of the log names this job")
-    steps = [*_grounds(case, story), *((_PHASE_OF[fact.type], fact) for fact in story.facts)]
+    federation = federation_of_job(case.federations.values(), job)
+    others = () if federation is None or is_brief else tuple(_members(case, federation, job))
+    facts = {fact.index: fact for fact in (*story.facts, *_of_federation(federation, is_brief=is_brief))}
+    own = ((_PHASE_OF[facts[index].type], facts[index]) for index in sorted(facts))
+    steps = [*_grounds(case, story), *others, *own]
     return Trace(
         job=job,
         partner=story.partner,
@@ -118,6 +159,7 @@ def trace_job(case: Case, job: str) -> Trace:
         result=story.released,
         size=case.reading.size,
         steps=tuple(Step(phase=phase, fact=fact, signers=_signers(case, fact)) for phase, fact in steps),
+        federation=None if federation is None or is_brief else federation_row(case, federation),
     )
 
 
@@ -136,6 +178,23 @@ def _grounds(case: Case, story: Story) -> Iterator[tuple[str, Fact]]:
     for fact in case.reading.facts[:last]:
         if fact.type.noun == "agreement" and fact.id == request.agreement:
             yield "agreement", fact
+
+
+def _of_federation(federation: FederationStory | None, *, is_brief: bool) -> Iterator[Fact]:
+    """Yield the entries of a federation; briefly, those that are of no round."""
+    for fact in () if federation is None else federation.facts:
+        if not is_brief or _PHASE_OF[fact.type] != "round":
+            yield fact
+
+
+def _members(case: Case, federation: FederationStory, job: str) -> Iterator[tuple[str, Fact]]:
+    """Yield what the other members' parts rest on: data, agreement with its signatures, request, approval, release."""
+    for member in federation.members:
+        story = case.stories.get(member.job)
+        if story is None or member.job == job:
+            continue
+        yield from (("members", fact) for _, fact in _grounds(case, story))
+        yield from (("members", fact) for fact in story.facts if fact.type.noun != "federation")
 
 
 def _signers(case: Case, fact: Fact) -> tuple[tuple[str, tuple[str, ...]], ...]:

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Generic, Self, TypeVar
+from typing import Any, Final, Generic, Self, TypeVar, Unpack
 
 import httpx
 
@@ -23,7 +23,7 @@ from yingbi.client.shown import table_html, table_text
 from yingbi.client.statements import Draft
 from yingbi.client.training import AsyncFederation, AsyncTrainingPlan, Federation, TrainingPlan
 from yingbi.client.training_features import Asked
-from yingbi.client.training_questions import Training
+from yingbi.client.training_questions import Arguments, Training
 from yingbi.client.training_status import FederationNode
 from yingbi.client.training_steps import Asking, federation, federation_nodes, federations, training_questions
 from yingbi.client.transports import AsyncTransport, Transport, open_options
@@ -227,7 +227,7 @@ class Client:
         asking = Asking(purpose=purpose, certificate=certificate, expires_in=expires_in)
         return TrainingPlan(self.hub, self._transport, questions, asking)
 
-    def train(self, recipe: str, **asked: Any) -> Federation:
+    def train(self, recipe: str, **asked: Unpack[Arguments]) -> Federation:
         """Sign and submit a federation, which trains one model; arguments are those of `training`.
 
         Raises:
@@ -371,7 +371,7 @@ class AsyncClient:
         asking = Asking(purpose=purpose, certificate=certificate, expires_in=expires_in)
         return AsyncTrainingPlan(self.hub, self._transport, questions, asking)
 
-    async def train(self, recipe: str, **asked: Any) -> AsyncFederation:
+    async def train(self, recipe: str, **asked: Unpack[Arguments]) -> AsyncFederation:
         """Sign and submit a federation, which trains one model; arguments are those of `training`.
 
         Raises:

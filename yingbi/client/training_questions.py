@@ -7,8 +7,9 @@ import difflib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from decimal import Decimal
-from typing import Any, Final
+from typing import Any, Final, Required, TypedDict
 
 from sandbox.query.bind import bind
 from sandbox.query.uses import operations
@@ -35,7 +36,7 @@ from yingbi.plan.model import (
     TrainingQuestion,
 )
 
-__all__ = ["MIN_ENTITIES", "MemberQuestion", "Training", "make_questions"]
+__all__ = ["MIN_ENTITIES", "Arguments", "MemberQuestion", "Training", "make_questions"]
 
 MIN_ENTITIES: Final = 10
 """The fewest entities behind anything that a model shows, where nothing else is said."""
@@ -60,6 +61,26 @@ class Training:
     delta: str | float | None = None
     clip: str | float | None = None
     versions: Mapping[str, int] = field(default_factory=dict)
+
+
+class Arguments(TypedDict, total=False):
+    """What a client's `train` takes: the arguments of its `training`."""
+
+    members: Required[Mapping[str, str]]
+    target: Required[str]
+    positive: Required[str | int | bool]
+    features: Required[Sequence[Asked]]
+    parameters: Mapping[str, object] | None
+    rounds: int | None
+    quorum: int | None
+    min_entities: int | None
+    epsilon: str | float | None
+    delta: str | float | None
+    clip: str | float | None
+    versions: Mapping[str, int] | None
+    purpose: str | None
+    certificate: str | None
+    expires_in: timedelta | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,6 +15,7 @@ from typing import Final
 from yingbi.verify.archive import Archive, open_archive
 from yingbi.verify.audit import Progress, audit_log
 from yingbi.verify.bag import PAYLOAD, check_bag
+from yingbi.verify.bundle_federations import check_federations
 from yingbi.verify.bundle_log import LogContents, prefix_roots, read_contents
 from yingbi.verify.bundle_paths import is_known, is_of_log
 from yingbi.verify.bundle_receipts import AskedFor, check_anchors, check_receipts
@@ -31,22 +32,26 @@ _LOG: Final = "data/log/"
 _RECEIPTS: Final = "data/receipts/"
 _DOCUMENTS: Final = "data/documents/"
 _ANCHORS: Final = "data/anchors/"
+_FEDERATIONS: Final = "data/federations/"
 _FILES: Final = (_DESCRIPTION, "data/ro-crate-metadata.json")
 _MEMBERS: Final = {"v", "origin", "size", "jobs", "documents"}
+_MAY: Final = {"federations"}
 _INCLUDED, _LEFT_OUT = "included", "left-out"
-_LOG_CHECKS: Final = (Name.CONTENTS, Name.NOTE, Name.LOG_SIGNATURE, Name.RECEIPTS, Name.DOCUMENTS, Name.ANCHORS)
+_PARTS: Final = (Name.RECEIPTS, Name.DOCUMENTS, Name.ANCHORS, Name.FEDERATIONS)
+_LOG_CHECKS: Final = (Name.CONTENTS, Name.NOTE, Name.LOG_SIGNATURE, *_PARTS)
 _IN_THIS_PROCESS: Final = 50_000  # entries below which starting further processes takes longer than the audit
 _MAX_LISTED: Final = 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Description:
-    """What a bundle says that it holds: of which log, for which jobs (all if none are named), with documents or not."""
+    """What a bundle says that it holds: of which log, for which jobs (all if none are named), with which parts."""
 
     origin: str
     size: int
     jobs: tuple[str, ...] | None
     has_documents: bool
+    has_federations: bool
 
 
 def verify_bundle(
@@ -114,6 +119,8 @@ def _read_description(archive: Archive) -> tuple[_Description | None, Check]:
     log = [path for path in payload if path.startswith(_LOG)]
     if strange := [path for path in log if not is_of_log(path.removeprefix(_LOG), description.size)]:
         return None, _strange(f"the bundle holds what no log of size {description.size} has", strange)
+    if not description.has_federations and (strange := [path for path in payload if path.startswith(_FEDERATIONS)]):
+        return None, _strange("the bundle holds contributions, and says that it was made without", strange)
     jobs = "all jobs" if description.jobs is None else f"{len(description.jobs)} chosen jobs"
     return description, passed(Name.CONTENTS, f"the evidence of {jobs} up to size {description.size}")
 
@@ -123,7 +130,7 @@ def _strange(message: str, paths: list[str]) -> Check:
 
 
 def _parse_description(value: object) -> _Description:
-    if not isinstance(value, dict) or value.keys() != _MEMBERS:
+    if not isinstance(value, dict) or value.keys() - _MAY != _MEMBERS:
         raise Malformed(f"expected exactly {', '.join(sorted(_MEMBERS))}")
     if type(value["v"]) is not int or value["v"] != 1:
         raise Malformed("expected version 1")
@@ -134,11 +141,14 @@ def _parse_description(value: object) -> _Description:
         raise Malformed("expected `jobs` as a list of ids, or null")
     if value["documents"] not in (_INCLUDED, _LEFT_OUT):
         raise Malformed(f"expected `documents` as {_INCLUDED} or {_LEFT_OUT}")
+    if value.get("federations", _LEFT_OUT) not in (_INCLUDED, _LEFT_OUT):
+        raise Malformed(f"expected `federations` as {_INCLUDED} or {_LEFT_OUT}")
     return _Description(
         origin=origin,
         size=size,
         jobs=None if jobs is None else tuple(str(job) for job in jobs),
         has_documents=value["documents"] == _INCLUDED,
+        has_federations=value.get("federations") == _INCLUDED,
     )
 
 
@@ -175,7 +185,8 @@ def _check_parts(
     receipts, heads = check_receipts(archive, _below(archive, _RECEIPTS), asked)
     texts = _check_documents(archive, documents, description, contents)
     anchors = check_anchors(archive, _below(archive, _ANCHORS), asked)
-    return (*_check_jobs(description, contents), receipts, texts, anchors), heads
+    federations = _check_federations(archive, description, contents)
+    return (*_check_jobs(description, contents), receipts, texts, anchors, federations), heads
 
 
 def _held(log: Report, name: Name) -> bool:
@@ -219,7 +230,7 @@ def _describe_mismatch(description: _Description, about: Mapping[str, str | int]
 
 
 def _unread(why: str) -> tuple[Check, ...]:
-    return tuple(not_checked(name, why) for name in (Name.RECEIPTS, Name.DOCUMENTS, Name.ANCHORS))
+    return tuple(not_checked(name, why) for name in _PARTS)
 
 
 def _name_of(path: str) -> str:
@@ -228,6 +239,12 @@ def _name_of(path: str) -> str:
 
 def _below(archive: Archive, folder: str) -> list[str]:
     return [path for path in archive.paths if path.startswith(folder)]
+
+
+def _check_federations(archive: Archive, description: _Description, contents: LogContents) -> Check:
+    if not description.has_federations:
+        return not_checked(Name.FEDERATIONS, "the bundle was made without contributions to federations")
+    return check_federations(archive, _below(archive, _FEDERATIONS), contents.federations, description.jobs)
 
 
 def _check_documents(archive: Archive, documents: set[str], description: _Description, contents: LogContents) -> Check:

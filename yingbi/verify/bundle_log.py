@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from yingbi.verify.bundle_federations import FEDERATION_TYPES, FederationEntries, note_federation
 from yingbi.verify.entry import Entry, parse_entry, split_bundle
 from yingbi.verify.keyring import LOG_KEY_TYPE, LogKeys
 from yingbi.verify.merkle import EMPTY_ROOT, hash_leaf, hash_node
@@ -28,7 +29,7 @@ _DOCUMENTS: Final = {
 }
 _JOB: Final = "job.submitted"
 _WANTED: Final = tuple(
-    f'"type":"{name}","v":1}}'.encode() for name in (*_DOCUMENTS, _JOB, LOG_KEY_TYPE)
+    f'"type":"{name}","v":1}}'.encode() for name in (*_DOCUMENTS, *FEDERATION_TYPES, _JOB, LOG_KEY_TYPE)
 )  # an entry is canonical, so it ends so
 
 
@@ -38,7 +39,7 @@ class LogContents:
 
     `leaves`: the hash of each entry. `named`: those of the digests asked for that some entry names. `documents`: by
     agreement and data set, the digests of their texts. `relies_on`: by job, the agreements and data sets of all of its
-    submissions.
+    submissions. `federations`: by federation, what its entries say.
     """
 
     log_keys: LogKeys
@@ -46,6 +47,7 @@ class LogContents:
     named: set[str] = field(default_factory=set)
     documents: dict[str, set[str]] = field(default_factory=dict)
     relies_on: dict[str, set[str]] = field(default_factory=dict)
+    federations: dict[str, FederationEntries] = field(default_factory=dict)
 
     def needed(self, jobs: Collection[str] | None) -> set[str]:
         """Return the digests of the documents that these jobs rely on; of all there are where no jobs are chosen."""
@@ -108,6 +110,8 @@ def _note(contents: LogContents, entry: Entry) -> None:
             contents.log_keys.apply(entry)
         except StatementError:
             return  # the audit reports it
+    elif entry.type in FEDERATION_TYPES:
+        note_federation(contents.federations, entry)
     elif entry.type == _JOB:
         datasets = entry.body.get("datasets")
         rows = datasets if isinstance(datasets, list) else []

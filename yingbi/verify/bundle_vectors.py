@@ -4,9 +4,7 @@ Without any library for arrays, so that whoever has Python can do it again.
 """
 
 import hashlib
-from collections.abc import Sequence
-from functools import reduce
-from operator import add
+from collections.abc import Iterable
 from typing import Final
 
 __all__ = ["add_vectors", "is_vector", "vector_digest"]
@@ -26,16 +24,22 @@ def vector_digest(data: bytes) -> str:
     return "sha256:" + hashlib.sha256(_LABEL + size + data).hexdigest()
 
 
-def add_vectors(vectors: Sequence[bytes]) -> bytes:
-    """Return the sum, number by number and modulo 2^64, of vectors of one length.
+def add_vectors(vectors: Iterable[bytes]) -> bytes | None:
+    """Return the sum, number by number and modulo 2^64, of vectors; nothing where there are none or of two lengths.
 
-    Every second number is taken out into lanes twice as wide, where nothing is carried from one into the next; so all
-    sums of a vector are one sum of integers. Good for fewer than 2^64 vectors.
+    Every second number stands in a lane twice as wide, where nothing is carried from one into the next, so that all
+    sums of a vector are one sum of integers. Good for fewer than 2^64 vectors; keeps one of them at a time.
     """
-    length = len(vectors[0])
-    mask = int.from_bytes((b"\xff" * _NUMBER + bytes(_NUMBER)) * (length // (2 * _NUMBER) + 1), "little")
-    numbers = [int.from_bytes(vector, "little") for vector in vectors]
-    even = reduce(add, (number & mask for number in numbers)) & mask
-    odd = reduce(add, (number >> 8 * _NUMBER & mask for number in numbers)) & mask
-    total = even | odd << 8 * _NUMBER
-    return (total & (1 << 8 * length) - 1).to_bytes(length, "little")
+    length, mask = 0, 0
+    even = odd = 0
+    for vector in vectors:
+        if not length:
+            length = len(vector)
+            mask = int.from_bytes((b"\xff" * _NUMBER + bytes(_NUMBER)) * (length // (2 * _NUMBER) + 1), "little")
+        if len(vector) != length:
+            return None
+        number = int.from_bytes(vector, "little")
+        even += number & mask
+        odd += number >> 8 * _NUMBER & mask
+    total = even & mask | (odd & mask) << 8 * _NUMBER
+    return (total & (1 << 8 * length) - 1).to_bytes(length, "little") if length else None

@@ -138,6 +138,7 @@ def test_what_was_signed_before_the_server_began_is_not_taken(
         b"",
         start(fab=compat.fab_pb2.Fab(content=b"PK")),
         start(fab=compat.fab_pb2.Fab(hash_str="cd" * 32)),
+        bytes(compat.control_pb2.StartRunRequest(fab=compat.fab_pb2.Fab(hash_str="cd" * 32)).SerializeToString()),
         start(app_spec="@evil/app"),
         start(user_prompt="x"),
         start(series_id=1),
@@ -169,6 +170,7 @@ def test_other_paths_are_served_nowhere(path: str) -> None:
 def test_other_methods_are_served_nowhere(private: PrivateGuard, behind: Recorder, method: str) -> None:
     assert ask(private, "/v1/runtime/get-nodes", method=method)[0] == 404
     assert ask(outside(behind), "/v1/fleet/get-run", method=method)[0] == 404
+    assert ask(private, "/v1/runtime/get-nodes", query=b"x")[0] == 404
     assert behind.bodies == []
 
 

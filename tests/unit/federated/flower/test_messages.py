@@ -172,6 +172,7 @@ HOSTILE = {
     "negative shape": header(f"{{{FLOATS}, 'shape': (-3, -1)}}", b"\x00" * 24),
     "no dimension": header(f"{{{FLOATS}, 'shape': ()}}", b"\x00" * 8),
     "thirty dimensions": header(f"{{{FLOATS}, 'shape': ({'1,' * 30})}}", b"\x00" * 8),
+    "padded header": header(f"{{{FLOATS}, 'shape': (1,)}}" + " " * 5_000, b"\x00" * 8),
     "huge header": header("{" + "'a': 1, " * 2_000 + "}"),
     "header that is code": header("__import__('os').abort()"),
     "half floats": npy(np.zeros(3, dtype="<f2")),
@@ -275,6 +276,13 @@ def test_a_forged_message_with_an_honest_record_is_read() -> None:
 def test_a_record_of_other_things_is_refused(body: bytes) -> None:
     with pytest.raises(SandboxError):
         open_parcel(*forged(made("ConfigRecord", [], body)))
+
+
+def test_a_body_of_another_length_than_is_said_is_refused() -> None:
+    body = items("value:a", sint64=7)
+    data = f"ConfigRecord  {len(body) + 1}".encode() + b"\x00" + body
+    with pytest.raises(SandboxError):
+        open_parcel(*forged((hashlib.sha256(data).hexdigest(), data)))
 
 
 def test_a_chunk_that_is_named_a_million_times_is_not_even_read() -> None:

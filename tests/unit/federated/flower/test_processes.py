@@ -4,6 +4,7 @@ import json
 import os
 import sys
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -79,6 +80,7 @@ WRONG: dict[str, tuple[Change, str]] = {
     "no port": (_set("public", {"host": "127.0.0.1"}), "a host and a port"),
     "port of another kind": (_set("public", {"host": "127.0.0.1", "port": 70_000}), "a host and a port"),
     "missing app": (_set("apps", [{"bundle": "no.fab", "signatures": []}]), "cannot be read"),
+    "unsigned app": (lambda config, _: config["apps"][0].__setitem__("signatures", []), "is not signed"),
     "short secret": (_short_secret, "at least 32 bytes"),
     "open secret": (_open_secret, "can be read by others"),
     "no secret": (_set("secret", "nothing"), "cannot be read"),
@@ -207,14 +209,18 @@ def test_a_node_that_does_not_listen_to_signals_is_ended_all_the_same(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("federated.flower.supernode._STOP_S", 0.2)
+    sign = tmp_path / "is-deaf"
     lines = (
-        "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('on', flush=True); time.sleep(60)"
+        "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN);"
+        f"open({str(sign)!r}, 'x').close(); time.sleep(60)"
     )
     node = Scripted(tmp_path, lines)
     node.start()
-    wait_until(lambda: node.pid is not None)
+    wait_until(sign.exists)
+    began = time.monotonic()
     node.stop()
     node.stop()
+    assert time.monotonic() - began < 30
     assert node.pid is None
 
 

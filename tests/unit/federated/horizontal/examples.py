@@ -22,6 +22,7 @@ from federated.horizontal.recipe import RECIPES
 from federated.horizontal.spec import Feature, Kind, PrivacySpec, TrainingSpec
 from federated.horizontal.state import Phase, State
 from federated.horizontal.table import Table
+from federated.secure_sum import add as add_vectors
 from federated.secure_sum import decode, encode
 
 AGE = Feature(name="age", kind=Kind.NUMERIC, bounds=(0.0, 50.0), edges=(5.0, 10.0, 20.0, 35.0), special=(-1.0,))
@@ -131,7 +132,7 @@ def through_fixed_point(spec: TrainingSpec, tables: Sequence[Table]) -> tuple[St
     while state.phase is not Phase.DONE:
         layout = recipe.layout(spec, state)
         vectors = [encode(contribution(spec, state, table), layout, parties=parties) for table in tables]
-        total = np.sum(vectors, axis=0, dtype=np.uint64)
+        total = add_vectors(vectors)
         state = recipe.advance(spec, state, decode(total, layout, parties=parties), parties)
         exchanges += 1
     return state, exchanges

@@ -74,6 +74,12 @@ def test_what_is_something_else_is_refused_without_its_value(name: str) -> None:
     assert "10.0" not in caught.value.message
 
 
+def test_no_layout_lets_an_array_without_dimensions_pass() -> None:
+    scalar = Layout(parts=(Part(name="intercept", shape=(), bound=10.0),), sensitivity=1.0)
+    with pytest.raises(InvalidRequestError, match="shape"):
+        guard(scalar, {"intercept": np.array(1.0)})
+
+
 def test_later_changes_do_not_reach_what_passed() -> None:
     array = COUNT.copy()
     passed = guard(LAYOUT, {"gradient": GRADIENT, "count": array})

@@ -201,7 +201,7 @@ def test_separation_ends_without_a_claim() -> None:
         target=(table.columns["debt"] > 0).astype(np.int64),
         is_held_out=table.is_held_out,
     )
-    spec = make_spec(NAME, LogisticParameters(max_steps=12, min_events_per_variable=0))
+    spec = make_spec(NAME, LogisticParameters(max_steps=50, min_events_per_variable=0))
     state, _ = train(spec, [table])
     assert state.arrays["progress"][0] == Outcome.STOPPED
     model: Any = RECIPE.model(spec, state)

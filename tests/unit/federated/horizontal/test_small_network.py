@@ -85,6 +85,7 @@ def test_steps_are_those_of_the_papers(optimizer: Optimizer) -> None:
         assert float(state.arrays["output"][0]) == pytest.approx(weight, rel=1e-12)
     assert state.phase is Phase.EVALUATE
     assert float(state.arrays["loss"][0]) == 0.5
+    assert float(state.arrays["output_bias"][0]) == pytest.approx(np.log(4 / 6)), "no penalty on a bias"
 
 
 def test_first_weights_follow_from_the_specification_alone() -> None:

@@ -30,10 +30,10 @@ from tests.unit.sandbox.engine_duckdb.test_tables import COUNT, UNITS, asked, to
 from tests.unit.sandbox.engine_duckdb.world import FILINGS, RULES, Home, column, datasets, home
 from yingbi.clock import SystemClock
 from yingbi.errors import ConflictError, ErrorCode, RefusedError, TamperDetectedError
-from yingbi.plan.model import Aggregate, Dimension, Function, Question
+from yingbi.plan.model import Aggregate, AnsweredQuestion, Dimension, Function
 
 
-def run(made: Home, question: Question, limits: Limits, **rest: Any) -> Any:
+def run(made: Home, question: AnsweredQuestion, limits: Limits, **rest: Any) -> Any:
     engine = made.engine(BubblewrapCage(), limits)
     return engine._run(question, measures_of(question), RULES, limits, rest.get("on_progress"), rest.get("cancel"))
 

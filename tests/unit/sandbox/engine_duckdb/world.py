@@ -26,7 +26,7 @@ from sandbox.isolation.worker import Control
 from sandbox.operations.registry import measures_of
 from yingbi.canonical import digest_json
 from yingbi.events.fields import PrivacyUnit
-from yingbi.plan.model import Column, Question
+from yingbi.plan.model import AnsweredQuestion, Column
 
 Row = dict[str, Any]
 FILINGS, FIRMS = "tax/filings", "reg/firms"
@@ -150,7 +150,7 @@ class Home:
             limits=Limits(memory_bytes=1 << 29, threads=1) if limits is None else limits,
         )
 
-    def ask(self, question: Question, rules: DisclosureRules = RULES, cage: Cage | None = None) -> Any:
+    def ask(self, question: AnsweredQuestion, rules: DisclosureRules = RULES, cage: Cage | None = None) -> Any:
         """Compute a question that admission has not seen."""
         found = self.engine(cage)._run(question, measures_of(question), rules, None, None, None)
         assert isinstance(found, (Candidate, RegressionCandidate))

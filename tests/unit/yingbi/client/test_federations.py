@@ -343,10 +343,10 @@ def test_a_model_scores_a_pandas_frame() -> None:
     import pandas as pd
 
     frame = pd.DataFrame({**ROWS, "other": [1, 2, 3]})
-    chances = trained().score(frame)
-    assert [round(float(one), 4) for one in chances] == [0.5622, 0.1480, 0.2689]
+    model = trained()
+    assert [round(float(one), 4) for one in model.score(frame)] == [0.5622, 0.1480, 0.2689]
     with pytest.raises(InvalidRequestError, match="expected the feature `industry`"):
-        trained().score(frame.drop(columns=["industry"]))
+        model.score(frame.drop(columns=["industry"]))
 
 
 def test_a_card_says_what_is_known_and_what_one_adds(tmp_path: Path) -> None:
@@ -600,14 +600,15 @@ def test_nodes_of_another_form_are_refused(value: dict[str, Any]) -> None:
         parse_federation_nodes(value)
 
 
-def test_a_listing_without_end_is_left() -> None:
+def test_a_listing_without_end_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("yingbi.client.exchange._MAX_PAGES", 20)
     hub = FederationHub()
     with hub.connect() as client:
         started(client)
         page = {"items": [hub.told(next(iter(hub.feds.values())))], "next": "again"}
-        hub.faults = [lambda _: httpx.Response(200, json=page)] * 2000
+        hub.faults = [lambda _: httpx.Response(200, json=page)] * 99
         assert len(client.federations(limit=5)) == 5
-        with pytest.raises(UnavailableError, match="more than 1000 pages"):
+        with pytest.raises(UnavailableError, match="more than 20 pages"):
             client.run(client.hub.listing(("federations",)))
 
 
