@@ -113,7 +113,8 @@ class TrainedCandidate:
 
     `document`: what would leave, as JSON. `smallest`: fewest entities in anything that it tells apart (a bin, a leaf, a
     class), absent where noise hides them. `contributors`: how many units gave to every round. `advantage`: how much
-    better than a guess a loss-threshold attack tells training rows from held-out ones; absent where the recipe has no rows of its own to remember (counts) or noise hides them.
+    better than a guess a loss-threshold attack tells training rows from held-out ones; absent where the recipe has no
+    rows of its own to remember (counts) or noise hides them.
     """
 
     question: TrainingQuestion

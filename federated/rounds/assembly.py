@@ -4,16 +4,21 @@ import secrets
 from pathlib import Path
 from typing import Final
 
+from federated.rounds.binnings import Binnings
 from federated.rounds.candidate import make_candidate
 from federated.rounds.contribution import NodeCompute, RunsApp
 from federated.rounds.joint import NodeJoint, course_of_job
 from federated.rounds.member import Member
 from federated.rounds.member_store import MemberStore
+from federated.rounds.sealed_store import SealedStore
 from sandbox.node.agent_home import NodeParts
 from sandbox.privacy.accountant import Accountant
 from yingbi.key_files import read_secret, write_secret
 
-__all__ = ["SPLIT_NAME", "make_member"]
+__all__ = ["SEALED_NAME", "SPLIT_NAME", "make_member"]
+
+SEALED_NAME: Final = "sealed"
+"""The folder of the keys of sealed checkpoints."""
 
 SPLIT_NAME: Final = "hold-out"
 """The file of the secret by which units are held out; it lasts as long as the node, so that the same always are."""
@@ -46,7 +51,16 @@ def make_member(parts: NodeParts, *, app: RunsApp, digest: str) -> tuple[NodeJoi
         compute=compute,
         clock=parts.home.clock,
     )
-    return NodeJoint(member=member, compute=compute, follower=parts.follower, candidate=make_candidate), member
+    sealed = SealedStore(parts.home.database, parts.home.folder / SEALED_NAME)
+    joint = NodeJoint(
+        member=member,
+        compute=compute,
+        sealed=sealed,
+        binnings=Binnings(parts.home.database),
+        follower=parts.follower,
+        candidate=make_candidate,
+    )
+    return joint, member
 
 
 def _secret(path: Path) -> bytes:

@@ -3,10 +3,12 @@
 from collections.abc import Callable
 
 from federated.horizontal.state import State
+from federated.rounds.binnings import Binnings
 from federated.rounds.chain import Course
 from federated.rounds.contribution import NodeCompute
 from federated.rounds.course import course_of
 from federated.rounds.member import Member
+from federated.rounds.sealed_store import SealedState, SealedStore
 from policies.decision import Reason
 from policies.federations import FederationState
 from policies.jobs import ENDED, JobState
@@ -33,13 +35,26 @@ class NodeJoint:
     Args:
         member: answers rounds.
         compute: computes for it.
+        sealed: keeps what interrupted jobs go on with.
+        binnings: knows how features were counted before.
         follower: the node's followed log.
         candidate: makes of a final state what the gate judges.
     """
 
-    def __init__(self, *, member: Member, compute: NodeCompute, follower: Follower, candidate: MakesCandidate) -> None:
+    def __init__(
+        self,
+        *,
+        member: Member,
+        compute: NodeCompute,
+        sealed: SealedStore,
+        binnings: Binnings,
+        follower: Follower,
+        candidate: MakesCandidate,
+    ) -> None:
         self._member = member
         self._compute = compute
+        self._sealed = sealed
+        self._binnings = binnings
         self._follower = follower
         self._candidate = candidate
 
@@ -49,11 +64,17 @@ class NodeJoint:
             course = course_of_job(found)
         except SandboxError as error:
             return Reason(code=RefusalReason.PLAN_NOT_ADMITTED, rule=None, message=error.message)
+        others = self._binnings.find_other(_training(found))
+        if others:
+            message = f"`{others[0]}` was counted in other bins before: ask for the same, for noise, or another version"
+            return Reason(code=RefusalReason.PARAMETER_NOT_ALLOWED, rule=None, clause="features", message=message)
         return self._compute.refuse(found, course)
 
     def join(self, found: VerifiedJob) -> Made:
-        """Return the statement with which an attempt of a member job joins its federation."""
+        """Return the statement with which an attempt of a member job joins its federation, where it left off."""
         training = _training(found)
+        self._sealed.unseal(found.job)
+        self._binnings.note(training)
         return self._member.join(found, federation=training.federation, terms=common_digest(training))
 
     def look(self, found: VerifiedJob) -> JointState:
@@ -90,11 +111,20 @@ class NodeJoint:
             raise UnavailableError(ErrorCode.ENGINE_FAILED, "the federation's final state is not here")
         return self._candidate(question, course_of(question), state, standing)
 
+    def seal(self, job: str) -> SealedState | None:
+        """Seal what an interrupted job may go on with."""
+        return self._sealed.seal(job)
+
+    def sealed(self) -> tuple[tuple[str, str], ...]:
+        """Return the jobs that have a checkpoint, with the commitment to each."""
+        return self._sealed.jobs()
+
     def forget(self, job: str, *, with_state: bool) -> None:
         """Erase what an attempt needed; with all that was computed, and what it kept of its budget, at its end."""
         self._member.forget(job, with_state=with_state)
         self._compute.forget(job)
         if with_state:
+            self._sealed.destroy(job)
             self._compute.settle(job)
 
 

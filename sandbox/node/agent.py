@@ -204,6 +204,7 @@ class Agent:
         self._follower.follow()
         self._outbox.send()
         self._declare()
+        self._destroy_sealed()
         failed: SandboxError | None = None
         for row in self._journal.jobs(is_open=True):
             try:
@@ -225,6 +226,20 @@ class Agent:
             step = self._steps.get(row.step)
             if step is None or not _taken(step, row):
                 return row.step
+
+    def _destroy_sealed(self) -> None:
+        """Destroy the checkpoints of jobs that never go on, and have the log told where the job waits still."""
+        if self._joint is None:
+            return
+        for job, commitment in self._joint.sealed():
+            if not self._verifier.is_hopeless(job):
+                continue
+            if self._verifier.state(job) is JobState.INTERRUPTED:
+                try:
+                    self._recorder.record(job, [self._maker.unsealable(job, commitment=commitment)])
+                except UnfittingError as error:
+                    _LOG.info("a sealed state is destroyed without its entry: %s", error.message)
+            self._joint.forget(job, with_state=True)
 
     def _poll(self, wait_s: float) -> Lease | None:
         polled = self._hub.poll(self._node, wait_s)
@@ -447,8 +462,15 @@ class Agent:
 
     def _interrupt(self, row: JobRow, found: VerifiedJob, reason: Interruption) -> bool:
         self._charged(found)
+        sealed = self._joint.seal(row.job) if self._joint is not None and found.is_joint else None
         self._forget(found, with_state=False)
-        made = self._maker.interrupted(row.job, attempt=row.attempt, reason=reason)
+        made = self._maker.interrupted(
+            row.job,
+            attempt=row.attempt,
+            reason=reason,
+            number=None if sealed is None else sealed.round,
+            sealed=None if sealed is None else sealed.opening,
+        )
         self._journal.prepare(row, JobStep.INTERRUPTING, [made], cause=reason.value)
         return True
 

@@ -115,7 +115,7 @@ class NodeHome:
                 )
         used = clock or SystemClock()
         catalogue = CatalogueStore(database, clock=used)
-        # Absolute: processes of the node are known by the folder in their arguments, and other nodes have the same name.
+        # Absolute: processes of the node are known by the folder in their arguments, and others are named like it.
         return cls(folder=folder.absolute(), config=config, database=database, catalogue=catalogue, clock=used)
 
     @property

@@ -362,9 +362,7 @@ def _parse_kit(value: Mapping[str, Any]) -> FederationKit:
             "authority": None | str() as authority,
         } if _SERVER.fullmatch(address) and number.isascii() and number.isdigit() and len(number) <= _UINT64_DIGITS:
             app_keys = tuple(VerifyKey.from_jwk(key) for key in keys)
-            return FederationKit(
-                address=address, node_id=int(number), app=app, app_keys=app_keys, authority=authority
-            )
+            return FederationKit(address=address, node_id=int(number), app=app, app_keys=app_keys, authority=authority)
         case _:
             raise _malformed("what is needed to take part in federations")
 

@@ -18,10 +18,11 @@ from sandbox.node.statements import Made
 from sandbox.node.verifying import VerifiedJob
 from sandbox.query.admit import Admitted, AdmittedTraining
 from sandbox.training_view import TrainingView
+from yingbi.commitment import Opening
 from yingbi.errors import ErrorCode, UnavailableError
 from yingbi.plan.model import TrainingQuestion
 
-__all__ = ["AnswersAlone", "JointEngine", "JointSlot", "JointState", "JointWork"]
+__all__ = ["AnswersAlone", "JointEngine", "JointSlot", "JointState", "JointWork", "SealedState"]
 
 
 class JointState(StrEnum):
@@ -31,6 +32,18 @@ class JointState(StrEnum):
     FINISHED = "finished"
     INTERRUPTED = "interrupted"
     ABORTED = "aborted"
+
+
+class SealedState(Protocol):
+    """A sealed checkpoint: after which round, and the opening of the commitment to its ciphertext."""
+
+    @property
+    def round(self) -> int:
+        """Return the round that it is after."""
+
+    @property
+    def opening(self) -> Opening:
+        """Return the opening."""
 
 
 class JointWork(Protocol):
@@ -51,6 +64,12 @@ class JointWork(Protocol):
         Raises:
             UnavailableError: it is not here.
         """
+
+    def seal(self, job: str) -> SealedState | None:
+        """Seal what an interrupted job may go on with; return the checkpoint, or nothing where nothing was computed."""
+
+    def sealed(self) -> tuple[tuple[str, str], ...]:
+        """Return the jobs that have a checkpoint, with the commitment to each."""
 
     def forget(self, job: str, *, with_state: bool) -> None:
         """Erase what an attempt needed; with all that was computed where the job is over for good."""

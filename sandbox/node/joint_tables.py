@@ -6,7 +6,17 @@ from sqlalchemy import Column, Integer, LargeBinary, String, Table
 
 from sandbox.database import METADATA
 
-__all__ = ["JOINT_MEMBER", "JOINT_SENT", "JOINT_STATE", "JOINT_VECTOR"]
+__all__ = ["JOINT_BINS", "JOINT_MEMBER", "JOINT_SEALED", "JOINT_SENT", "JOINT_STATE", "JOINT_VECTOR"]
+
+JOINT_BINS: Final = Table(
+    "node_joint_bins",
+    METADATA,
+    Column("dataset", String(128), primary_key=True),
+    Column("version", Integer, primary_key=True, autoincrement=False),
+    Column("feature", String(64), primary_key=True),
+    Column("question", String(71), nullable=False),
+)
+"""How a feature of a version was counted in bins without noise: once in one way, and then in no other."""
 
 JOINT_MEMBER: Final = Table(
     "node_joint_member",
@@ -38,6 +48,16 @@ JOINT_VECTOR: Final = Table(
     Column("rho", String(21)),
 )
 """What the node computed for a round, with its noise and without a mask: computed once, and never sent as it is."""
+
+JOINT_SEALED: Final = Table(
+    "node_joint_sealed",
+    METADATA,
+    Column("job", String(80), primary_key=True),
+    Column("commitment", String(71), nullable=False),
+    Column("nonce", LargeBinary(12), nullable=False),
+    Column("sealed", LargeBinary, nullable=False),
+)
+"""States and vectors of member jobs that are interrupted, encrypted; each key is a file of its own."""
 
 JOINT_SENT: Final = Table(
     "node_joint_sent",

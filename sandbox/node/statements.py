@@ -93,15 +93,23 @@ class StatementMaker:
         body: dict[str, JsonValue] = {"attempt": attempt, "reason": reason.value, "retryable": is_retryable}
         return self._make(EntryType.JOB_FAILED, job, job, body)
 
-    def interrupted(self, job: str, *, attempt: int, reason: Interruption) -> Made:
-        """Say that a run was stopped; nothing of it was kept."""
+    def interrupted(
+        self,
+        job: str,
+        *,
+        attempt: int,
+        reason: Interruption,
+        number: int | None = None,
+        sealed: Opening | None = None,
+    ) -> Made:
+        """Say that a run was stopped; without a round (`number`) and a sealed state, nothing of it was kept."""
         body: dict[str, JsonValue] = {
             "attempt": attempt,
             "reason": reason.value,
-            "round": None,
-            "sealed_state": None,
+            "round": number,
+            "sealed_state": None if sealed is None else sealed.commitment,
         }
-        return self._make(EntryType.JOB_INTERRUPTED, job, job, body)
+        return self._make(EntryType.JOB_INTERRUPTED, job, job, body, openings=() if sealed is None else (sealed,))
 
     def reserved(self, job: str, charge: Charge) -> Made:
         """Say that one job is set aside from the agreement's."""
@@ -189,6 +197,16 @@ class StatementMaker:
             "rho": rho,
         }
         return self._make(EntryType.FEDERATION_CONTRIBUTED, federation, federation, body)
+
+    def unsealable(self, job: str, *, commitment: str) -> Made:
+        """Say that the key of an interrupted job's sealed state was erased: it never goes on."""
+        body: dict[str, JsonValue] = {
+            "job": job,
+            "thing": DestroyedThing.SEALED_STATE.value,
+            "content": commitment,
+            "method": Destruction.KEYS_ERASED.value,
+        }
+        return self._make(EntryType.OUTPUT_DESTROYED, new_id("out"), job, body)
 
     def versioned(self, dataset: str, *, version: int, schema: str, content: str) -> Made:
         """Say that a version of a data set can be computed on here; `content` is a commitment."""

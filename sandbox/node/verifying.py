@@ -26,7 +26,7 @@ from typing import Final
 from policies.approvals import State
 from policies.compiled import CompiledAgreement, compile_agreement, covers
 from policies.decision import Reason
-from policies.jobs import JobState
+from policies.jobs import ENDED, JobState
 from policies.model import Agreement
 from policies.standing import AgreementStanding, JobStanding, ParticipantState
 from sandbox.catalog.model import DatasetVersion
@@ -60,6 +60,7 @@ __all__ = [
 ]
 
 _CHECKERS: Final = (Duty.OUTPUT_CHECKER, Duty.UNIT_CDO)
+_MAY_GO_ON: Final = frozenset({State.ACTIVE, State.SUSPENDED})
 _STOPPED: Final = frozenset({ParticipantState.SUSPENDED, ParticipantState.OFFBOARDED})
 
 
@@ -264,6 +265,15 @@ class JobVerifier:
             owners = {one.owner for name, _ in found.versions if (one := standing.datasets.get(name)) is not None}
             able = standing.people.with_duty(signers, *_CHECKERS, at=self._now())
             return tuple(one for one in able if standing.people.employer(one) in {standing.bureau, *owners})
+
+    def is_hopeless(self, job: str) -> bool:
+        """Tell whether an interrupted job can never go on: it has ended, or its agreement has."""
+        with self._follower.lock:
+            found = self._follower.standing.jobs.get(job)
+            if found is None or found.state in ENDED or found.state is JobState.FAILED:
+                return True
+            agreement = self._follower.standing.agreements.get(found.submitted.agreement)
+            return agreement is None or agreement.life.state not in _MAY_GO_ON
 
     def state(self, job: str) -> JobState | None:
         """Return where a job is by the followed log."""

@@ -40,8 +40,8 @@ def open_gate(
 
     `workers_ahead`: workers that are started before they are needed, for a gate that will be asked again.
 
-    `joint` is where whoever takes part in federations for it is put, whose recipes `check_recipe` knows. `cage` and `history` replace the
-    node's own: for tests and for the control build of attacks.
+    `joint` is where whoever takes part in federations for it is put, whose recipes `check_recipe` knows. `cage` and
+    `history` replace the node's own: for tests and for the control build of attacks.
 
     Raises:
         UnavailableError: computations cannot be isolated here.

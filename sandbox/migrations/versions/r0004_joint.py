@@ -12,6 +12,14 @@ depends_on = None
 def upgrade() -> None:
     """Create the tables."""
     op.create_table(
+        "node_joint_bins",
+        sa.Column("dataset", sa.String(length=128), nullable=False),
+        sa.Column("version", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("feature", sa.String(length=64), nullable=False),
+        sa.Column("question", sa.String(length=71), nullable=False),
+        sa.PrimaryKeyConstraint("dataset", "version", "feature"),
+    )
+    op.create_table(
         "node_joint_member",
         sa.Column("job", sa.String(length=80), nullable=False),
         sa.Column("attempt", sa.Integer(), autoincrement=False, nullable=False),
@@ -35,6 +43,14 @@ def upgrade() -> None:
         sa.Column("vector", sa.LargeBinary(), nullable=False),
         sa.Column("rho", sa.String(length=21), nullable=True),
         sa.PrimaryKeyConstraint("job", "round"),
+    )
+    op.create_table(
+        "node_joint_sealed",
+        sa.Column("job", sa.String(length=80), nullable=False),
+        sa.Column("commitment", sa.String(length=71), nullable=False),
+        sa.Column("nonce", sa.LargeBinary(length=12), nullable=False),
+        sa.Column("sealed", sa.LargeBinary(), nullable=False),
+        sa.PrimaryKeyConstraint("job"),
     )
     op.create_table(
         "node_joint_sent",
