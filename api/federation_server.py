@@ -223,10 +223,11 @@ class FederationServer(FederationWay):
             yield grid
 
     def _connection(self) -> FlowerClient:
-        process = self._process
         with self._lock:
-            if process is None or process.poll() is not None:
+            if self.pid is None:
                 _LOG.warning("Flower's server has ended and is started again")
+                if self._client is not None:
+                    self._client.close()
                 self._start()
             if self._client is None:
                 raise UnavailableError(ErrorCode.HUB_UNAVAILABLE, "Flower's server does not run")

@@ -1,4 +1,4 @@
-"""Joint computing across parties.
+"""Joint computing across units: what federations train, how sums stay secret, and how rounds are carried and recorded.
 
-Nothing is here yet; docs/architecture.md says what comes.
+docs/spec/federation.md is the protocol; docs/architecture.md says what each folder holds.
 """

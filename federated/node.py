@@ -19,6 +19,7 @@ from pathlib import Path
 from federated.content import Content
 from federated.flower.bundle import horizontal_bundle
 from federated.flower.caged import CagedApp
+from federated.flower.calls import FlowerClient
 from federated.flower.executor import Executor
 from federated.flower.handler import Task
 from federated.flower.supernode import SuperNode, SuperNodeConfig, make_node_key, node_public_key
@@ -74,9 +75,14 @@ def take_part(parts: NodeParts, *, ca_file: Path | None = None) -> Iterator[Node
         app,
         SuperNode(config) as node,
         node.connect() as client,
-        _answering(Executor(client, secret=node.secret, app=bundle.digest, handler=_Handles(member))),
+        _answering(_executor(client, node, bundle.digest, member)),
     ):
         yield joint
+
+
+def _executor(client: FlowerClient, node: SuperNode, app: str, member: Member) -> Executor:
+    # Flower's node waits for ever for the answer to a task that was taken and dropped.
+    return Executor(client, secret=node.secret, app=app, handler=_Handles(member), on_broken=node.restart)
 
 
 class _Handles:

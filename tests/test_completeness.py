@@ -97,7 +97,7 @@ def check_names() -> set[str]:
 
 
 def demo_steps() -> set[str]:
-    return {str(ast.literal_eval(call.args[1])) for _, call in calls_of("_say")}
+    return {str(ast.literal_eval(call.args[1])) for _, call in calls_of("say")}
 
 
 DYNAMIC: dict[str, Callable[[], set[str]]] = {

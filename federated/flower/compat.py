@@ -6,9 +6,11 @@ function that needs it. Flower 1.41 promises none of its inner names: a new vers
 
 import logging
 import sys
+import threading
 import time
 from base64 import b64decode, b64encode
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -230,7 +232,7 @@ def create_superlink(settings: SuperLinkSettings) -> "FastAPI":
 
 
 def _calm(state: Any) -> None:
-    """Spare the database two writes for every call, for which all other calls wait.
+    """Spare the database two writes for every call, and calls the wait for each other's.
 
     Tasks whose executor is gone are looked for every second instead of always, and bytes are not counted.
     """
@@ -244,6 +246,19 @@ def _calm(state: Any) -> None:
 
     state._cleanup_expired_task_tokens = clean_up_seldom
     state.store_traffic = lambda *_, **__: None
+    # Threads that write at once find SQLite locked, and it has them sleep up to a tenth of a second each time.
+    lock = threading.RLock()
+    for part in (state, state.object_store):
+        part.session = _one_at_a_time(part.session, lock)
+
+
+def _one_at_a_time(open_session: Callable[[], Any], lock: threading.RLock) -> Callable[[], Any]:
+    @contextmanager
+    def session() -> Iterator[Any]:
+        with lock, open_session() as opened:
+            yield opened
+
+    return session
 
 
 def _store_apps(state: Any, apps: tuple[StoredApp, ...]) -> None:

@@ -29,6 +29,7 @@ from sandbox.disclosure.regression import propose_levels
 from sandbox.disclosure.released import (
     RELEASE_DOOR,
     Held,
+    Outgoing,
     ReleasedModel,
     ReleasedRow,
     ReleasedTable,
@@ -79,7 +80,7 @@ def release(
     history: HistoryGate,
     *,
     context: ReleaseContext,
-) -> ReleasedTable | ReleasedModel | ReleasedTraining | Held:
+) -> Outgoing | Held:
     """Return what may come out of `candidate` under `rules` and `history`, recorded before it is returned.
 
     Raises:

@@ -16,6 +16,7 @@ __all__ = [
     "RELEASE_DOOR",
     "ColumnKind",
     "Held",
+    "Outgoing",
     "ReleasedColumn",
     "ReleasedModel",
     "ReleasedRow",
@@ -137,6 +138,10 @@ class Held:
     candidate: str = field(repr=False)
     evidence: Mapping[str, JsonValue] = field(repr=False)
     is_final: bool = False
+
+
+Outgoing = ReleasedTable | ReleasedModel | ReleasedTraining
+"""What may leave a node."""
 
 
 def _check_door(door: object) -> None:

@@ -15,7 +15,7 @@ from sandbox.disclosure.held import HeldOutput, HeldQueue, HeldState
 from sandbox.disclosure.history_gate import HistoryGate
 from sandbox.disclosure.json_form import model_json, table_json, training_json
 from sandbox.disclosure.release import ReleaseContext, release
-from sandbox.disclosure.released import Held, ReleasedModel, ReleasedTable, ReleasedTraining
+from sandbox.disclosure.released import Held, Outgoing, ReleasedModel, ReleasedTable, ReleasedTraining
 from sandbox.isolation.cage import Cancel
 from sandbox.isolation.limits import Limits
 from sandbox.node.judging import Asking, Explanation, Judge
@@ -74,7 +74,7 @@ class Released:
 
     question: str
     output: str
-    result: ReleasedTable | ReleasedModel | ReleasedTraining
+    result: Outgoing
 
 
 Answer = Refused | Failed | HeldBack | Released
@@ -233,7 +233,7 @@ class Gate:
         self._held.released(output)
         return released
 
-    def _kept(self, question: str, result: ReleasedTable | ReleasedModel | ReleasedTraining) -> Released | None:
+    def _kept(self, question: str, result: Outgoing) -> Released | None:
         """Return what a process kept that died before the queue knew."""
         output = self._book.get(question).output
         if output is None:
@@ -294,7 +294,7 @@ class Gate:
         found: Explanation,
         catalogue: Catalogue,
         approval: Approval | None,
-    ) -> ReleasedTable | ReleasedModel | ReleasedTraining | Held:
+    ) -> Outgoing | Held:
         admitted = _admitted(found)
         context = ReleaseContext(
             catalogue=catalogue,
@@ -304,12 +304,12 @@ class Gate:
         )
         return release(candidate, admitted.rules, self._history, context=context)
 
-    def _keep(self, question: str, result: ReleasedTable | ReleasedModel | ReleasedTraining) -> Released:
+    def _keep(self, question: str, result: Outgoing) -> Released:
         output = self._book.release(question, digest=result.digest, content=canonical_bytes(_form(result)))
         return Released(question=question, output=output, result=result)
 
 
-def _form(result: ReleasedTable | ReleasedModel | ReleasedTraining) -> JsonValue:
+def _form(result: Outgoing) -> JsonValue:
     match result:
         case ReleasedTable():
             return table_json(result)

@@ -24,7 +24,7 @@ from policies.explain import explain_reasons
 from policies.model import to_json
 from sandbox.catalog.model import DataItem, Dataset, ItemRole, ItemType, Visibility
 from sandbox.disclosure.json_form import model_json, table_json
-from sandbox.disclosure.released import ReleasedTable
+from sandbox.disclosure.released import ReleasedTable, ReleasedTraining
 from sandbox.engine_duckdb.job import Job, Settings, pack_job
 from sandbox.isolation.limits import Limits
 from sandbox.node.gate import Answer, Failed, HeldBack, Refused, Released
@@ -255,6 +255,7 @@ def see_answer(seen: Seen, answer: Answer) -> None:
     match answer:
         case Released(result=result, output=output):
             seen.see(output)
+            assert not isinstance(result, ReleasedTraining), "this world has no federations"
             seen.see_json(table_json(result) if isinstance(result, ReleasedTable) else model_json(result))
             seen.see(result)
         case HeldBack(output=output):

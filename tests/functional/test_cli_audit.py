@@ -4,6 +4,7 @@ import csv
 import hashlib
 import io
 import json
+import sys
 import threading
 import zipfile
 from functools import partial
@@ -16,6 +17,7 @@ import pytest
 from ledger.home import load_home
 from tests.lib.audited_log import AGREEMENT, BANK, AuditedLog, digest
 from tests.lib.command_line import Done, run
+from tests.lib.federation_evidence import real_run
 from yingbi.audit.controls import CONTROLS
 from yingbi.verify.__main__ import main as verify_alone
 
@@ -201,6 +203,91 @@ def test_audit_sample_can_be_drawn_again(place: Path) -> None:
     shown = audited(place, "sample", *options).ok().out
     assert one["seed"] in shown
     assert audited(place, "sample", "--nonce", "n", "--confidence", 100).code == 64
+
+
+# --- federations ------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def federated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What is left of a federation that really ran."""
+    return real_run().write(tmp_path_factory.mktemp("federated"))
+
+
+def held(place: Path, *options: object, **how: Any) -> Done:
+    return audited(place, "federations", "--federations", place / "federations", *options, **how)
+
+
+def test_audit_federations_computes_every_round_again(federated: Path) -> None:
+    done = held(federated, "--json").ok().json
+    (row,) = done["federations"]
+    assert row["recomputed"] == row["rounds"] == len(row["attempts"])
+    assert (done["findings"], done["unchecked"]) == (0, 0)
+    assert [item["id"] for item in done["controls"]] == [f"C{number}" for number in range(31, 38)]
+    for language, word in (("en", "computed again"), ("zh", "复算")):
+        shown = told(held(federated, env={"YINGBI_LANG": language}))
+        assert row["federation"] in shown
+        assert word in shown
+
+
+def test_an_altered_contribution_ends_with_1(tmp_path: Path) -> None:
+    run_of = real_run()
+    data = run_of.file("2-1/bao.bin")
+    bad = run_of.with_file("2-1/bao.bin", data[:-1] + bytes([data[-1] ^ 1])).write(tmp_path)
+    done = held(bad)
+    assert done.code == 1
+    assert "C36" in done.out
+    assert audited(bad, "controls", "--federations", bad / "federations", "--json").code == 1
+
+
+def test_what_is_missing_of_a_federation_ends_with_3_and_is_named(tmp_path: Path) -> None:
+    bad = real_run().with_file("2-1/bao.bin", None).write(tmp_path)
+    done = held(bad)
+    assert done.code == 3
+    assert "could not be checked (C36)" in done.out
+    assert "nothing was found" in done.out
+    alone = audited(bad, "controls", "--json")
+    assert (alone.code, alone.json["findings"]) == (3, 0)
+    assert alone.json["unchecked"] > 3
+    assert "more" in audited(bad, "controls").out
+
+
+def test_without_the_recipes_a_federation_could_not_be_checked(
+    federated: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "federated.audit", None)
+    done = held(federated, "--json")
+    assert done.code == 3
+    (row,) = done.json["federations"]
+    assert (row["recomputed"], {item["outcome"] for item in row["attempts"]}) == (0, {"summed"})
+
+
+def test_a_bundle_is_audited_as_it_is(federated: Path, tmp_path: Path) -> None:
+    out, trust = tmp_path / "b.zip", ("--trust", federated / "roots.json")
+    made = audited(federated, "bundle", "--federations", federated / "federations", "--out", out, "--json").ok().json
+    assert made["absent"] is None
+    run("audit", "federations", "--log", out, *trust).ok()
+    run("audit", "controls", "--log", out, *trust).ok()
+    again = tmp_path / "again.zip"
+    run("audit", "bundle", "--log", out, *trust, "--out", again).ok()
+    assert again.read_bytes() == out.read_bytes()
+    with zipfile.ZipFile(out) as file:
+        value = json.loads(file.read("evidence/data/report/report.json"))
+    assert value["federations"][0]["recomputed"] == value["federations"][0]["rounds"]
+
+
+def test_a_file_that_is_no_bundle_is_no_log(federated: Path, tmp_path: Path) -> None:
+    (tmp_path / "log").write_bytes(b"a log")
+    done = run("audit", "federations", "--log", tmp_path / "log", "--trust", federated / "roots.json", "--json")
+    assert (done.code, done.error["code"]) == (64, "usage")
+
+
+def test_a_model_is_traced_by_its_federation(federated: Path) -> None:
+    found = real_run()
+    value = audited(federated, "trace", "--result", found.federation, "--json").ok().json
+    assert value["job"] == found.jobs[0]
+    assert {"members", "federation", "round"} <= {step["phase"] for step in value["steps"]}
+    assert found.federation in audited(federated, "trace", "--job", found.jobs[1], "--json").ok().out
 
 
 # --- what cannot be checked -------------------------------------------------------------------------------------------

@@ -71,8 +71,8 @@ def test_three_units_train_one_model_and_each_releases_the_same(world: Federated
     assert {one["node"] for one in document["members"]} == {f"node:{unit}" for unit in UNITS}
     metrics = document["evaluation"]["samples"]["hold_out"]["metrics"]
     assert 0.6 < float(metrics["auc"]["value"]) < 0.9
-    plain = plain_state(question, [world.apps[unit].table for unit in UNITS]).arrays["coefficients"]
-    trained = world.hub.hub.federation_store.state(question.federation).state.arrays["coefficients"]
+    plain = plain_state(question, world.tables()).arrays["coefficients"]
+    trained = world.state(question).arrays["coefficients"]
     assert np.abs(trained - plain).max() < 1e-6
 
 
@@ -100,8 +100,8 @@ def test_boosted_trees_are_those_of_one_pooled_trainer(world: FederatedWorld) ->
     question = world.question(recipe=Recipe.GRADIENT_BOOSTED_TREES, parameters='{"depth":2,"trees":3}', rounds=20)
     world.submit(question)
     world.wait_for(question, "completed")
-    state = world.hub.hub.federation_store.state(question.federation).state
-    plain = plain_state(question, [world.apps[unit].table for unit in UNITS])
+    state = world.state(question)
+    plain = plain_state(question, world.tables())
     for name in ("feature", "threshold", "missing_left"):
         assert np.array_equal(state.arrays[name], plain.arrays[name]), name
     assert np.abs(state.arrays["value"] - plain.arrays["value"]).max() < 1e-9
@@ -116,7 +116,7 @@ def test_what_was_given_is_uniform_and_means_nothing_by_itself(world: FederatedW
     bits = np.unpackbits(np.concatenate(list(vectors.values())).view(np.uint8))
     # Half of the bits are set, within six standard deviations: wrong in one run of a billion.
     assert abs(bits.mean() - 0.5) < 6 * 0.5 / np.sqrt(bits.size)
-    assert np.abs(sum(vectors.values()).view(np.int64)).max() < 1 << 53
+    assert np.abs(np.sum(list(vectors.values()), axis=0, dtype=np.uint64).view(np.int64)).max() < 1 << 53
 
 
 def test_an_agreement_that_is_suspended_stops_the_run_and_resumed_it_goes_on(tmp_path: Path) -> None:

@@ -12,7 +12,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+import xgboost
 from numpy.typing import NDArray
+from sklearn.linear_model import LogisticRegression
 
 from federated.horizontal import trees_rounds
 from federated.horizontal.design import bins_of
@@ -161,14 +163,13 @@ def test_logistic_regression_is_the_pooled_maximum() -> None:
 
 
 def test_logistic_regression_is_scikit_learns() -> None:
-    linear_model = pytest.importorskip("sklearn.linear_model", reason="an oracle of development only")
     for l2 in (0.0, 10.0):
         spec = spec_of(RecipeName.LOGISTIC_REGRESSION, LogisticParameters(missing=Missing.NEUTRAL, l2=l2))
         state, _ = trained(spec)
         table = table_of(spec, *PARTIES)
         kept = state.arrays["uses"] == 0
         x = plain_design(spec, table)[:, kept][:, 1:]
-        oracle = linear_model.LogisticRegression(
+        oracle = LogisticRegression(
             C=1.0 / l2 if l2 else np.inf, solver="newton-cholesky", tol=1e-12, max_iter=200
         ).fit(x, table.target)
         found = state.arrays["coefficients"][kept]
@@ -184,7 +185,6 @@ def test_trees_are_the_pooled_ones_bit_for_bit_and_as_good_as_published() -> Non
 
 
 def test_trees_are_xgboosts_on_the_same_bins() -> None:
-    xgboost = pytest.importorskip("xgboost", reason="an oracle of development only")
     spec = spec_of(RecipeName.GRADIENT_BOOSTED_TREES, TreesParameters(trees=20), min_entities=1)
     state, _ = trained(spec)
     table, (columns, _) = table_of(spec, *PARTIES), test_rows()

@@ -21,7 +21,7 @@ from policies.compiled import CompiledAgreement
 from sandbox.candidate import Candidate
 from sandbox.catalog.model import DataItem, Dataset, ItemRole, ItemType, Visibility
 from sandbox.disclosure.history_gate import NoHistoryControlBuild
-from sandbox.disclosure.released import ColumnKind, ReleasedModel, ReleasedRow, ReleasedTable
+from sandbox.disclosure.released import ColumnKind, Outgoing, ReleasedModel, ReleasedRow, ReleasedTable
 from sandbox.disclosure.verdict import Judgement
 from sandbox.node.gate import Answer, Failed, Gate, HeldBack, Refused, Released
 from sandbox.node.home import NodeHome
@@ -95,7 +95,7 @@ class World:
         assert isinstance(result, ReleasedModel)
         return result
 
-    def result(self, answer: Answer) -> ReleasedTable | ReleasedModel:
+    def result(self, answer: Answer) -> Outgoing:
         """Return what was released, or raise what a partner is told."""
         match answer:
             case Released(result=result):

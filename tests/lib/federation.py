@@ -302,8 +302,8 @@ class FederatedWorld:
             self.agents[unit], self.stacks[unit] = agent, stack
         if runs and unit not in self.threads:
             stop = threading.Event()
-            agent = self.agents[unit].agent
-            thread = threading.Thread(target=agent.run, args=(stop,), kwargs={"wait_s": 0.2}, daemon=True)
+            run = self.agents[unit].agent.run
+            thread = threading.Thread(target=run, args=(stop,), kwargs={"wait_s": 0.2}, daemon=True)
             thread.start()
             self.threads[unit] = (thread, stop)
         return self.agents[unit]
@@ -334,6 +334,17 @@ class FederatedWorld:
         """Open a unit's folder."""
         self.homes[unit] = NodeHome.open(self.folder / unit, clock=self.clock)
         return self.homes[unit]
+
+    def tables(self) -> list[Table]:
+        """Return the rows that the nodes' apps were given."""
+        tables = [self.apps[unit].table for unit in UNITS]
+        return [table for table in tables if table is not None]
+
+    def state(self, question: TrainingQuestion) -> State:
+        """Return the newest state that the hub has."""
+        kept = self.hub.hub.federation_store.state(question.federation)
+        assert kept is not None
+        return kept.state
 
     # --- the bank
 

@@ -125,8 +125,9 @@ class SuperLinkProcess:
         return self._process.pid
 
     def control(self, key: SigningKey = CONTROL_KEY) -> ControlCalls:
-        self._clients.append(self.connect())
-        return ControlCalls(self._clients[-1], key, clock=SystemClock())
+        if not self._clients:
+            self._clients.append(self.connect())
+        return ControlCalls(self._clients[0], key, clock=SystemClock())
 
     def connect(self, url: str = "") -> FlowerClient:
         return FlowerClient(url or self.private, self.authority)

@@ -149,7 +149,7 @@ class _Check:
         if not self.story.attempts:
             return None
         if terms is None or data is None or make is None:
-            why = "without its terms" if terms is None else "without the recipes (install the extra `federated`)"
+            why = "without its terms" if terms is None else "without the recipes (they take the extra `node`)"
             self.missing_states.append(f"the states of {self.story.id}: not computed again {why}")
             return None
         opened = self.story.attempts[0]

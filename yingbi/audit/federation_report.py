@@ -83,12 +83,10 @@ def federation_row(case: Case, story: FederationStory) -> dict[str, JsonValue]:
 
 def round_rows(federations: Collection[dict[str, JsonValue]]) -> list[dict[str, JsonValue]]:
     """Return the attempts of all rounds of federations, one a row."""
-    found = []
+    found: list[dict[str, JsonValue]] = []
     for row in federations:
-        attempts = row["attempts"]
-        for attempt in attempts if isinstance(attempts, list) else []:
-            if isinstance(attempt, dict):
-                found.append({"federation": row["federation"], **attempt})
+        attempts = row["attempts"] if isinstance(row["attempts"], list) else []
+        found += [{"federation": row["federation"], **one} for one in attempts if isinstance(one, dict)]
     return found
 
 

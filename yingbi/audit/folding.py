@@ -1,7 +1,7 @@
 """Which entries of a log have an effect: the fold that hub and nodes follow (`policies.standing`), from outside."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -43,8 +43,8 @@ class Documents:
         return self._terms[digest]
 
 
-def load_documents(paths: Sequence[Path]) -> Documents:
-    """Read documents from files and folders: JSON of any kind, and agreements as YAML or JSON.
+def load_documents(paths: Sequence[Path], texts: Iterable[bytes] = ()) -> Documents:
+    """Read documents from files and folders, and from texts: JSON of any kind, and agreements as YAML or JSON.
 
     A document is known by the digest of its canonical JSON. What is neither is passed over.
     """
@@ -53,6 +53,8 @@ def load_documents(paths: Sequence[Path]) -> Documents:
         for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
             if file.is_file() and file.stat().st_size <= _MAX_DOCUMENT:
                 found.update(_read_document(file.read_bytes()))
+    for text in texts:
+        found.update(_read_document(text))
     return Documents(found)
 
 

@@ -8,27 +8,37 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 from rich.console import Console
 from rich.text import Text
 from rich.tree import Tree
 
-from yingbi.cli.log import import_home
-from yingbi.cli.output import JsonFlag, fail, printable, progress_bar, read_file, show_fields, show_rows, write_bytes
+from yingbi.cli.audit_sources import import_replay, open_source
+from yingbi.cli.output import (
+    JsonFlag,
+    fail,
+    printable,
+    progress_bar,
+    read_file,
+    show_fields,
+    show_list,
+    show_rows,
+    write_bytes,
+)
 from yingbi.cli.reports import show_report
-from yingbi.cli.sources import Read, is_address, read_address
+from yingbi.cli.sources import Read
 from yingbi.cli.text import language, t
 from yingbi.cli.verify import Origin, load_trust_file, make_terms
 from yingbi.errors import ErrorCode, ExitCode, InvalidRequestError, NotFoundError
 from yingbi.keys import VerifyKey
-from yingbi.verify import Verdict, audit_log, read_folder
+from yingbi.verify import Verdict, audit_log
 
 if TYPE_CHECKING:
     from yingbi.audit.case import Case
+    from yingbi.audit.contributions import Evidence
     from yingbi.audit.controls import ControlResult
     from yingbi.audit.folding import Documents
     from yingbi.audit.sampling import Sample
@@ -36,11 +46,16 @@ if TYPE_CHECKING:
 
 __all__ = ["app"]
 
+_MAX_SHOWN: Final = 20
+
 app = typer.Typer(help=t("audit.help"), no_args_is_help=True)
 
 LogOption = Annotated[str, typer.Option("--log", help=t("audit.option.log"))]
 TrustOption = Annotated[Path, typer.Option("--trust", help=t("verify.option.trust"))]
 DocumentsOption = Annotated[list[Path] | None, typer.Option("--documents", help=t("audit.option.documents"))]
+FederationsOption = Annotated[
+    Path | None, typer.Option("--federations", help=t("audit.option.federations"), file_okay=False)
+]
 BureauOption = Annotated[str | None, typer.Option("--bureau", help=t("audit.option.bureau"))]
 CaFile = Annotated[Path | None, typer.Option("--ca", help=t("option.ca"))]
 
@@ -52,6 +67,7 @@ class _Opened:
     case: "Case"
     documents: "Documents"
     read: Read
+    evidence: "Evidence | None"
 
 
 @app.command("bundle", help=t("audit.bundle.help"))
@@ -60,6 +76,7 @@ def bundle(
     trust_file: TrustOption,
     out: Annotated[Path, typer.Option("--out", "-o", help=t("option.out"), dir_okay=False)],
     documents: DocumentsOption = None,
+    federations: FederationsOption = None,
     job: Annotated[str | None, typer.Option("--job", help=t("audit.option.only_job"))] = None,
     since: Annotated[int | None, typer.Option("--since", min=0, help=t("audit.option.since_index"))] = None,
     receipts: Annotated[Path | None, typer.Option("--receipts", help=t("audit.option.receipts"))] = None,
@@ -78,12 +95,13 @@ def bundle(
 
     if job is not None and since is not None:
         raise InvalidRequestError(ErrorCode.USAGE, "expected `--job` or `--since`, not both")
-    with _open(log, trust_file, documents, bureau, origin, ca_file, as_json=as_json) as opened:
+    with _open(log, trust_file, documents, federations, bureau, origin, ca_file, as_json=as_json) as opened:
         contents = Contents(
             documents=opened.documents if include else None,
             jobs=chosen_jobs(opened.case, job=job, since=since),
             receipts=[] if receipts is None else [read_file(path) for path in sorted(receipts.glob("*.tlog-proof"))],
             anchors=[] if anchors is None else [_read_anchor(path) for path in sorted(anchors.glob("*.json"))],
+            evidence=opened.evidence,
         )
         built = build_bundle(out, opened.case, run_controls(opened.case), opened.read, contents)
     with out.open("rb") as file:
@@ -107,6 +125,7 @@ def trace(
     result: Annotated[str | None, typer.Option("--result", help=t("audit.option.result"))] = None,
     job: Annotated[str | None, typer.Option("--job", help=t("audit.option.job"))] = None,
     documents: DocumentsOption = None,
+    federations: FederationsOption = None,
     html: Annotated[Path | None, typer.Option("--html", help=t("audit.option.html"), dir_okay=False)] = None,
     bureau: BureauOption = None,
     origin: Origin = None,
@@ -119,7 +138,7 @@ def trace(
 
     if (result is None) is (job is None):
         raise InvalidRequestError(ErrorCode.USAGE, "expected `--result DIGEST` or `--job ID`")
-    with _open(log, trust_file, documents, bureau, origin, ca_file, as_json=as_json) as opened:
+    with _open(log, trust_file, documents, federations, bureau, origin, ca_file, as_json=as_json) as opened:
         story = trace_job(opened.case, job or find_job(opened.case, str(result)))
     if html is not None:
         write_bytes(render_story(story.to_json(), language()).encode(), html)
@@ -137,6 +156,7 @@ def sample(
     confidence: Annotated[int, typer.Option("--confidence", help=t("audit.option.confidence"))] = 95,
     tolerable: Annotated[int, typer.Option("--tolerable", help=t("audit.option.tolerable"))] = 5,
     documents: DocumentsOption = None,
+    federations: FederationsOption = None,
     bureau: BureauOption = None,
     origin: Origin = None,
     ca_file: CaFile = None,
@@ -145,7 +165,7 @@ def sample(
     """Draw a sample of jobs."""
     from yingbi.audit.sampling import draw
 
-    with _open(log, trust_file, documents, bureau, origin, ca_file, as_json=as_json) as opened:
+    with _open(log, trust_file, documents, federations, bureau, origin, ca_file, as_json=as_json) as opened:
         drawn = draw(opened.case, confidence=confidence, tolerable=tolerable, nonce=nonce)
     if as_json:
         typer.echo(json.dumps(asdict(drawn)))
@@ -158,6 +178,7 @@ def controls(
     log: LogOption,
     trust_file: TrustOption,
     documents: DocumentsOption = None,
+    federations: FederationsOption = None,
     csv: Annotated[Path | None, typer.Option("--csv", help=t("audit.option.csv"), dir_okay=False)] = None,
     paper: Annotated[Path | None, typer.Option("--working-paper", help=t("audit.option.paper"), dir_okay=False)] = None,
     bureau: BureauOption = None,
@@ -170,7 +191,7 @@ def controls(
     from yingbi.audit.findings import findings_csv
     from yingbi.audit.papers import working_paper
 
-    with _open(log, trust_file, documents, bureau, origin, ca_file, as_json=as_json) as opened:
+    with _open(log, trust_file, documents, federations, bureau, origin, ca_file, as_json=as_json) as opened:
         results = run_controls(opened.case)
     findings = [finding for result in results for finding in result.findings]
     if csv is not None:
@@ -178,7 +199,40 @@ def controls(
     if paper is not None:
         write_bytes(working_paper(opened.case, results, language()), paper)
     _show_controls(results, as_json=as_json)
-    raise typer.Exit(int(ExitCode.INVALID if findings else ExitCode.OK))
+    raise typer.Exit(_exit_code(results))
+
+
+@app.command("federations", help=t("audit.federations.help"))
+def federations(
+    log: LogOption,
+    trust_file: TrustOption,
+    documents: DocumentsOption = None,
+    evidence: FederationsOption = None,
+    bureau: BureauOption = None,
+    origin: Origin = None,
+    ca_file: CaFile = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Hold federations against their evidence, round by round; end as `controls` does, on what is about them."""
+    from yingbi.audit.controls import CONTROLS, run_controls
+    from yingbi.audit.federation_report import federation_rows
+
+    about = [control for control in CONTROLS if control.name.startswith("federation-")]
+    with _open(log, trust_file, documents, evidence, bureau, origin, ca_file, as_json=as_json) as opened:
+        results, rows = run_controls(opened.case, about), federation_rows(opened.case, None)
+    if as_json:
+        typer.echo(json.dumps({"federations": rows, **_controls_json(results)}))
+    else:
+        _show_federations(rows)
+        _show_controls(results, as_json=False)
+    raise typer.Exit(_exit_code(results))
+
+
+def _exit_code(results: "tuple[ControlResult, ...]") -> int:
+    """Return 1 where something was found, 3 where something could not be looked at, else 0."""
+    if any(result.findings for result in results):
+        return int(ExitCode.INVALID)
+    return int(ExitCode.COULD_NOT_CHECK if any(result.unchecked for result in results) else ExitCode.OK)
 
 
 @contextmanager
@@ -186,6 +240,7 @@ def _open(
     log: str,
     trust_file: Path,
     documents: list[Path] | None,
+    federations: Path | None,
     bureau: str | None,
     origin: str | None,
     ca_file: Path | None,
@@ -194,14 +249,15 @@ def _open(
 ) -> Iterator[_Opened]:
     """Check that a log is sound, then read it. What is missing, or wrong with it, ends the command here."""
     from yingbi.audit.case import Case
+    from yingbi.audit.contributions import Evidence, read_evidence_folder
     from yingbi.audit.facts import read_once
     from yingbi.audit.folding import fold_log, load_documents, missing_terms
 
     trust = load_trust_file(trust_file)
     if not trust.statement_roots:
         raise InvalidRequestError(ErrorCode.POLICY_MALFORMED, "expected `statement_roots` in the trust file")
-    with _source(log, ca_file) as source, progress_bar(t("audit.progress")) as progress:
-        read = read_once(source)
+    with open_source(log, ca_file) as source, progress_bar(t("audit.progress")) as progress:
+        read = read_once(source.read)
         # The signatures of statements are for the control tests, which name every wrong one.
         report = audit_log(read, trust, statements=False, progress=progress, **make_terms(None, 300, origin))
         if report.verdict not in (Verdict.VERIFIED, Verdict.LOG_SIGNED_ONLY):
@@ -209,36 +265,14 @@ def _open(
             raise typer.Exit(report.exit_code)
         if report.verdict is Verdict.LOG_SIGNED_ONLY and not as_json:
             typer.echo(t("audit.log_signed_only"), err=True)
-        texts = load_documents(documents or [])
+        texts = load_documents(documents or [], source.texts)
         if absent := missing_terms(read, texts.find_terms):
             _end_without(absent, as_json=as_json)
         roots = [VerifyKey(key.public) for key in trust.statement_roots.values()]
         reading = fold_log(read, roots, find_terms=texts.find_terms, bureau=bureau)
-        yield _Opened(case=Case(reading=reading), documents=texts, read=read)
-
-
-@contextmanager
-def _source(log: str, ca_file: Path | None) -> Iterator[Read]:
-    if is_address(log):
-        with read_address(log, ca_file) as read:
-            yield read
-    elif (Path(log) / "log.toml").exists():
-        store = import_home(Path(log)).open_store()
-        try:
-            yield partial(_read_own, store)
-        finally:
-            store.close()
-    else:
-        yield read_folder(Path(log))
-
-
-def _read_own(store: Any, path: str) -> bytes:
-    from ledger.publish import read_published
-
-    try:
-        return read_published(store, path)
-    except NotFoundError as error:
-        raise LookupError(path) from error
+        evidence = source.evidence if federations is None else read_evidence_folder(federations)
+        case = Case(reading=reading, evidence=evidence or Evidence(), make_replay=import_replay())
+        yield _Opened(case=case, documents=texts, read=read, evidence=evidence)
 
 
 def _read_anchor(path: Path) -> tuple[bytes, bytes | None]:
@@ -288,18 +322,7 @@ def _show_controls(results: "tuple[ControlResult, ...]", *, as_json: bool) -> No
 
     findings = [finding for result in results for finding in result.findings]
     if as_json:
-        rows = [
-            {
-                "id": result.control.id,
-                "name": result.control.name,
-                "supports": load_texts("en")(f"supports.{result.control.name}"),
-                "severity": str(result.control.severity),
-                "population": result.population,
-                "findings": [finding.row() for finding in result.findings],
-            }
-            for result in results
-        ]
-        typer.echo(json.dumps({"controls": rows, "findings": len(findings)}))
+        typer.echo(json.dumps(_controls_json(results)))
         return
     texts = load_texts(language())
     table = [
@@ -307,6 +330,11 @@ def _show_controls(results: "tuple[ControlResult, ...]", *, as_json: bool) -> No
         for item in results
     ]
     show_rows(t("audit.controls.title"), ("control", "title", "population", "findings"), table, as_json=False)
+    unchecked = [(item.control.id, text) for item in results for text in item.unchecked]
+    for name, text in unchecked[:_MAX_SHOWN]:
+        typer.echo(t("audit.controls.unchecked", control=name, what=printable(text)))
+    if len(unchecked) > _MAX_SHOWN:
+        typer.echo(t("audit.controls.more", count=len(unchecked) - _MAX_SHOWN))
     if not findings:
         typer.echo(t("audit.controls.clean"))
         return
@@ -316,3 +344,39 @@ def _show_controls(results: "tuple[ControlResult, ...]", *, as_json: bool) -> No
     ]
     names = t("audit.controls.findings")
     show_rows(names, ("control", "severity", "subject", "indexes", "message"), cells, as_json=False)
+
+
+def _controls_json(results: "tuple[ControlResult, ...]") -> dict[str, Any]:
+    from yingbi.audit.texts import load_texts
+
+    rows = [
+        {
+            "id": result.control.id,
+            "name": result.control.name,
+            "supports": load_texts("en")(f"supports.{result.control.name}"),
+            "severity": str(result.control.severity),
+            "population": result.population,
+            "findings": [finding.row() for finding in result.findings],
+            "unchecked": list(result.unchecked),
+        }
+        for result in results
+    ]
+    findings = sum(len(result.findings) for result in results)
+    return {"controls": rows, "findings": findings, "unchecked": sum(len(result.unchecked) for result in results)}
+
+
+def _show_federations(rows: list[dict[str, Any]]) -> None:
+    names = [t("audit.federations.federation"), t("audit.federations.members"), t("audit.federations.rounds")]
+    names += [t("audit.federations.again"), t("audit.federations.rho"), t("audit.federations.state")]
+    table = [
+        (row["federation"], "\n".join(row["nodes"]), row["rounds"], row["recomputed"], row["rho"], row["state"])
+        for row in rows
+    ]
+    show_list(t("audit.federations.title"), names, table, whole=(0,))
+    columns = [t("audit.federations.federation"), t("audit.federations.attempt"), t("audit.federations.given")]
+    attempts = [
+        (row["federation"], f"{one['round']}-{one['attempt']}", f"{one['given']}/{one['participants']}", one["outcome"])
+        for row in rows
+        for one in row["attempts"]
+    ]
+    show_list(t("audit.federations.attempts"), [*columns, t("audit.federations.again")], attempts)

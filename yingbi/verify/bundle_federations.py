@@ -28,7 +28,7 @@ FEDERATION_TYPES: Final = (_STARTED, _CONTRIBUTED, _COMPLETED)
 
 _MAX_LISTED: Final = 20
 
-_Attempt = tuple[object, object]
+_Attempt = tuple[str, str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +47,7 @@ class FederationEntries:
 
     terms: set[str] = field(default_factory=set)
     jobs: set[str] = field(default_factory=set)
-    given: dict[tuple[object, object, str], set[str]] = field(default_factory=dict)
+    given: dict[tuple[str, str, str], set[str]] = field(default_factory=dict)
     sums: list[_Sum] = field(default_factory=list)
 
 
@@ -62,7 +62,8 @@ class _WrongError(Exception):
 def note_federation(found: dict[str, FederationEntries], entry: Entry) -> None:
     """Note what an entry of one of `FEDERATION_TYPES` says."""
     entries = found.setdefault(str(entry.payload["id"]), FederationEntries())
-    body, attempt = entry.body, (entry.body.get("round"), entry.body.get("attempt"))
+    # A body may be of any form here; as texts its members can do no harm.
+    body, attempt = entry.body, (str(entry.body.get("round")), str(entry.body.get("attempt")))
     if entry.type == _STARTED:
         entries.terms.add(str(body.get("terms")))
         entries.jobs |= {str(row.get("job")) for row in _rows(body, "members")}
@@ -110,7 +111,7 @@ def _check_file(archive: Archive, path: str, entries: Mapping[str, FederationEnt
     elif not is_vector(data):
         raise _WrongError(failed(Name.FEDERATIONS, Finding.MALFORMED, f"{path}: expected 64-bit numbers"))
     else:
-        key = (int(match["round"]), int(match["attempt"]), f"node:{match['node']}")
+        key = (match["round"], match["attempt"], f"node:{match['node']}")
         actual, expected = vector_digest(data), known.given.get(key, set())
     if not expected:
         message = "terms or a contribution that no entry names"

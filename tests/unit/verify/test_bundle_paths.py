@@ -67,6 +67,39 @@ def test_each_kind_of_file_has_its_folder() -> None:
     assert found == reports | {"receipts/1.tlog-proof", "receipts/kept/1.tlog-proof", "log/checkpoint"}
 
 
+VECTOR = "data/federations/fed-0a/12-3/futian-tax.bin"
+
+
+def test_contributions_lie_by_federation_attempt_and_node() -> None:
+    for path in (VECTOR, "data/federations/fed-0a-1B/terms.json", "data/federations/fed-0a/1000000-8/a.bin"):
+        assert is_known(path, ())
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "data/federations/terms.json",
+        "data/federations/fed-/terms.json",
+        "data/federations/job-0a/terms.json",
+        "data/federations/fed-0a/terms.bin",
+        VECTOR.replace("12-3", "0-3"),
+        VECTOR.replace("12-3", "012-3"),
+        VECTOR.replace("12-3", "12-03"),
+        VECTOR.replace("12-3", "12"),
+        VECTOR.replace("12-3", "12-3/x"),
+        VECTOR.replace("12-3", "10000000-1"),
+        VECTOR.replace("futian-tax", "Futian"),
+        VECTOR.replace("futian-tax", "node:futian"),
+        VECTOR.replace("futian-tax", "futian-"),
+        VECTOR.replace("futian-tax", "a" * 64),
+        VECTOR.replace("futian-tax", ".."),
+        VECTOR + "/x",
+    ],
+)
+def test_a_contribution_has_one_spelling(path: str) -> None:
+    assert not is_known(path, ())
+
+
 def test_a_checkpoint_stands_beside_its_anchor() -> None:
     proof, checkpoint = "data/anchors/0a.json", "data/anchors/0a.checkpoint"
     assert is_known(proof, {proof})

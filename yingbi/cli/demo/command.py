@@ -10,8 +10,7 @@ from typing import Annotated
 
 import typer
 
-from yingbi.cli.demo.telling import Teller
-from yingbi.cli.demo.telling import say as _say
+from yingbi.cli.demo.telling import Teller, say
 from yingbi.cli.output import missing_extra
 from yingbi.cli.text import t
 from yingbi.errors import ConflictError, ErrorCode
@@ -41,20 +40,20 @@ def demo(
         console, began = Teller(), monotonic()
         if was_there:
             console.print(t("demo.removed", folder=folder), soft_wrap=True)
-        _say(console, "hub")
+        say(console, "hub")
         setting.found_hub(stage)
         cast, url = setting.start_hub(stage)
         try:
-            _say(console, "partners")
+            say(console, "partners")
             setting.admit_partners(cast)
-            _say(console, "units")
+            say(console, "units")
             setting.open_units(stage, cast, url)
-            _say(console, "agreement")
+            say(console, "agreement")
             setting.agree(cast)
             usual = {"agreement": setting.AGREEMENT, "purpose": setting.PURPOSE}
             cast.write_profiles(place / "profiles", {setting.BANK: usual})
             story.ask(console, stage, cast)
-            _say(console, "federation.units")
+            say(console, "federation.units")
             federation.open_funds(stage, cast, url)
             federation.train(console, stage, cast)
             federation.suspend(console, cast)

@@ -60,14 +60,14 @@ def open_funds(stage: Stage, cast: Cast, url: str) -> None:
         _make_data(stage, fund, seed=number)
         make_node(stage, cast, fund, url)
         register(stage, cast, fund)
-        start_node(stage, fund)
+        _start_node(stage, fund)
     for fund in FUNDS:
         grade(cast, fund)
         for bank in _OFFICERS:
             _agree(cast, fund, bank)
 
 
-def start_node(stage: Stage, fund: Unit) -> None:
+def _start_node(stage: Stage, fund: Unit) -> None:
     """Start a fund's node, which takes part in federations."""
     stage.start(fund.name, "node", "run", "--node", fund.name, "--federated")
 
@@ -80,7 +80,7 @@ def train(console: Teller, stage: Stage, cast: Cast) -> None:
     _tell(console, run)
     say(console, "federation.kill")
     stage.kill(FUNDS[1].name)
-    start_node(stage, FUNDS[1])
+    _start_node(stage, FUNDS[1])
     run.wait(timeout_s=_TIMEOUT_S, progress=False)
     _expect(run.status.state == "completed", f"the federation ended as `{run.status.state}`")
     _tell(console, run)

@@ -8,8 +8,7 @@ from typing import Final
 from yingbi.cli.demo.cast import APPROVER, Cast
 from yingbi.cli.demo.setting import AGREEMENT, BANK, PURPOSE, TAX
 from yingbi.cli.demo.stage import Stage
-from yingbi.cli.demo.telling import Teller
-from yingbi.cli.demo.telling import say as _say
+from yingbi.cli.demo.telling import Teller, say
 from yingbi.client import Client, Job, JobRefusedError, TableResult
 from yingbi.client.decisions import reason_text
 from yingbi.errors import ErrorCode, SandboxError
@@ -29,7 +28,7 @@ _TIMEOUT_S: Final = 60.0
 def ask(console: Teller, stage: Stage, cast: Cast) -> None:
     """Ask a question that is answered, one that is held, and one that is refused."""
     bank = cast.client(BANK, agreement=AGREEMENT, purpose=PURPOSE)
-    _say(console, "ask.answered")
+    say(console, "ask.answered")
     answered = _submit(console, bank, _BY_STREET)
     _expect(answered.state in ("released", "delivered"), f"the first question ended as `{answered.state}`")
     result = answered.released()
@@ -37,12 +36,12 @@ def ask(console: Teller, stage: Stage, cast: Cast) -> None:
         raise _failed("the first answer is not a table of ten streets")
     console.print(str(result), markup=False)
     _keep(stage, answered, result)
-    _say(console, "ask.held")
+    say(console, "ask.held")
     held = _submit(console, bank, _SMALL)
     _expect(held.state == "held", f"the second question ended as `{held.state}`")
     console.print("\n".join(held.status.why()), markup=False)
     _keep(stage, held, None)
-    _say(console, "ask.refused")
+    say(console, "ask.refused")
     console.print(_REVENUE, style="dim", markup=False)
     try:
         bank.sql(_REVENUE).submit(agreement=AGREEMENT, purpose=PURPOSE)
@@ -55,7 +54,7 @@ def ask(console: Teller, stage: Stage, cast: Cast) -> None:
 
 def stop_everything(console: Teller, stage: Stage, cast: Cast) -> None:
     """Have the unit's officer stop its node with one command: what was answered a minute ago is not any more."""
-    _say(console, "stop")
+    say(console, "stop")
     officer = ("--person", TAX.officer, "--key", cast.key_file(TAX.officer))
     stage.command("node", "withdraw", *officer, "--node", TAX.name)
     # The node stops at once, the hub when it has heard of it: until then it takes questions that nobody answers.
@@ -72,7 +71,7 @@ def stop_everything(console: Teller, stage: Stage, cast: Cast) -> None:
 
 def audit(console: Teller, stage: Stage, cast: Cast) -> None:
     """Export what is public, and prove offline, from files and public keys alone, what happened."""
-    _say(console, "audit")
+    say(console, "audit")
     folder = stage.folder
     stage.command("log", "export", "log", "--log", "hub/log")
     (folder / "log" / "witness.vkey").write_text(_witness_key(folder), encoding="utf-8")
@@ -83,7 +82,7 @@ def audit(console: Teller, stage: Stage, cast: Cast) -> None:
         console, "verify bundle.zip --trust roots.json", stage.command("verify", "bundle.zip", "--trust", "roots.json")
     )
     _show(console, "audit controls", stage.command("audit", "controls", *common))
-    _say(console, "tamper")
+    say(console, "tamper")
     _try_tampering(console, stage)
 
 

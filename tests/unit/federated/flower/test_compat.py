@@ -91,6 +91,10 @@ def test_what_is_called_less_often_is_there(tmp_path: Path) -> None:
     assert not names & {"RuntimeTracingMiddleware", "FleetEventLogMiddleware"}
     for name in ("_cleanup_expired_task_tokens", "store_traffic", "list_apps", "store_app", "delete_app"):
         assert callable(getattr(SqlLinkState, name)), name
+    state = app.state.linkstate_factory.state()
+    for part in (state, state.object_store):
+        with part.session() as outer, part.session() as inner:
+            assert outer is inner, "one transaction, however deep"
     assert app.state.superexec_auth_secret == b"s" * 32
     assert app.state.enable_supernode_auth is True
 

@@ -1,5 +1,7 @@
 """The catalogue's app as bare Flower runs it: the plain loop over real messages gives the model of the pooled sums."""
 
+import subprocess
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -12,9 +14,12 @@ from federated.apps.horizontal.client_app import app as client_app
 from federated.apps.horizontal.exchange import read_request, write_request
 from federated.apps.horizontal.server_app import train
 from federated.flower import caged
+from federated.flower.bundle import HORIZONTAL, horizontal_bundle
+from federated.flower.processes import environment
 from federated.horizontal.parameters import RecipeName
 from federated.horizontal.recipe import RECIPES
 from federated.horizontal.table import Table
+from tests.lib.product_code import ROOT
 from tests.unit.federated.horizontal.examples import make_spec, make_table, split
 from tests.unit.federated.horizontal.examples import train as train_without_flower
 from yingbi.canonical import canonical_bytes
@@ -60,6 +65,39 @@ def test_the_plain_loop_trains_the_same_model(recipe: RecipeName, tmp_path: Path
     wanted, _ = train_without_flower(spec, tables)
     rules = RECIPES[str(recipe)]
     assert canonical_bytes(rules.model(spec, state)) == canonical_bytes(rules.model(spec, wanted))
+
+
+LOAD = """
+import sys
+from pathlib import Path
+from flwr.cli.build import build_fab_from_disk
+from flwr.cli.config_utils import get_fab_metadata
+from flwr.cli.install import install_from_fab
+from flwr.clientapp.utils import get_load_client_app_fn
+from flwr.supercore.utils import get_flwr_home
+import hashlib
+build_fab_from_disk(Path(sys.argv[2]))
+content = Path(sys.argv[1]).read_bytes()
+install_from_fab(content, skip_prompt=True)
+load = get_load_client_app_fn(default_app_ref="", app_path=None, multi_app=True)
+app = load(*get_fab_metadata(content), hashlib.sha256(content).hexdigest())
+module = sys.modules["federated.apps.horizontal.client_app"]
+print(type(app).__name__, Path(module.__file__).is_relative_to(get_flwr_home()))
+"""
+
+
+def test_flowers_own_programs_build_install_and_load_it(tmp_path: Path) -> None:
+    """As `flower-supernode` does without our executor; the code that is loaded is the bundle's, not the installed."""
+    (tmp_path / "app.fab").write_bytes(horizontal_bundle().content)
+    done = subprocess.run(
+        [sys.executable, "-c", LOAD, str(tmp_path / "app.fab"), str(HORIZONTAL)],
+        env={**environment(tmp_path / "home"), "PYTHONPATH": str(ROOT)},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout.split()[-2:] == ["ClientApp", "True"], done.stderr[-2000:]
 
 
 def test_a_node_that_does_not_answer_ends_the_plain_loop(tmp_path: Path) -> None:

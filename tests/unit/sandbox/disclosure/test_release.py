@@ -16,7 +16,7 @@ from sandbox.disclosure.approval import Approval
 from sandbox.disclosure.history_gate import HistoryGate, NoHistoryControlBuild, Proposal
 from sandbox.disclosure.json_form import held_json, table_json
 from sandbox.disclosure.release import ReleaseContext, release
-from sandbox.disclosure.released import Held, ReleasedModel, ReleasedTable
+from sandbox.disclosure.released import Held, Outgoing, ReleasedModel, ReleasedTable
 from sandbox.disclosure.verdict import Finding, RuleId
 from sandbox.operations.measure import Measure
 from tests.unit.sandbox.disclosure.tables import (
@@ -52,7 +52,7 @@ def _release(
     history: HistoryGate | None = None,
     presentation: Presentation | None = None,
     approval: Approval | None = None,
-) -> ReleasedTable | ReleasedModel | Held:
+) -> Outgoing | Held:
     asked = asked or question(COUNT, SUM, by=["street"])
     context = ReleaseContext(catalogue=catalogue(), presentation=presentation, approval=approval)
     return release(
@@ -446,7 +446,7 @@ def test_no_suppressed_value_is_in_what_leaves(sizes: list[int], place: int, zer
 
 def _release_model(
     candidate: RegressionCandidate, history: RecordingHistory | None = None
-) -> ReleasedTable | ReleasedModel | Held:
+) -> Outgoing | Held:
     return release(
         candidate, DisclosureRules(), history or RecordingHistory(), context=ReleaseContext(catalogue=catalogue())
     )

@@ -170,7 +170,7 @@ def test_a_question_goes_on_as_itself_and_as_no_other(book: QuestionBook, name: 
     book.begin(job, {"agr-a": 3})
     book.end(job.id, QuestionState.FAILED, code="x")
     with pytest.raises(RefusedError):
-        book.begin(replace(job, **CHANGES[name]), ["agr-b"])
+        book.begin(replace(job, **CHANGES[name]), {"agr-b": 3})
     assert book.get(job.id).state is QuestionState.FAILED
     assert book.consumption(["agr-b"])["agr-b"].jobs == 0
 
@@ -188,7 +188,7 @@ def test_a_job_is_found_by_its_submission(book: QuestionBook) -> None:
         with pytest.raises(RefusedError):
             book.find_job(name, submission)
     book.end(job.id, QuestionState.FAILED, code="x")
-    book.begin(replace(job, asked={"plan": {"pinned": 2}, "submission": mine}), ["agr-a"])
+    book.begin(replace(job, asked={"plan": {"pinned": 2}, "submission": mine}), {"agr-a": 3})
     assert book.get(job.id).asked == {"plan": {"pinned": 2}, "submission": mine}, "what is computed now"
 
 

@@ -106,6 +106,9 @@ def test_somebody_who_was_cut_off_goes_on_where_he_was() -> None:
     assert len(hub.jobs) == 3
     assert {member.job for member in run.status.members} == set(hub.jobs)
     assert [path for path, _ in hub.posted].count("dry-run") == 5, "who was submitted to is not asked again"
+    handed = [json.loads(request.content)["statements"] for request in hub.seen if request.url.path == "/v1/jobs"]
+    assert len(handed) == 4
+    assert handed[1] == handed[2], "what may have arrived is not signed a second time"
 
 
 def test_what_only_the_submitter_has_is_kept(tmp_path: Path) -> None:
@@ -148,17 +151,16 @@ def test_rounds_are_followed_to_the_model(has_events: bool) -> None:
         assert {query["wait"] for query in queries} == {"0", "25"}
 
 
-def _cut(_: httpx.Request) -> httpx.Response:
-    stream = Pieces([b'data: {"federation": "fed-other", "state": "completed"}\n\n'])
-    return httpx.Response(200, stream=stream, headers={"content-type": "text/event-stream"})
-
-
 def test_events_of_another_federation_are_not_believed() -> None:
     hub = FederationHub(has_events=False)
     with hub.connect() as client:
-        run = started(client)
-        hub.faults = [lambda _: None, _cut]
-        assert run.wait(progress=False).state == "completed"
+        other, run = (started(client) for _ in range(2))
+        other.wait(progress=False)
+        stream = Pieces([b"data: %b\n\n" % json.dumps(hub.told(hub.feds[other.id])).encode()])
+        events = httpx.Response(200, stream=stream, headers={"content-type": "text/event-stream"})
+        hub.faults = [lambda _: None, lambda _: events]
+        name = run.id
+        assert run.wait(progress=False).result().federation == name
 
 
 def test_the_progress_names_the_round_and_who_is_awaited(capsys: pytest.CaptureFixture[str]) -> None:

@@ -4,7 +4,9 @@ import xml.etree.ElementTree as ET
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
+from onnxruntime import InferenceSession
 
 from tests.unit.yingbi.models.samples import LOGISTIC, MODELS, NETWORK, TREES, frame
 from tests.unit.yingbi.models.test_scoring import bent
@@ -19,7 +21,7 @@ NAMESPACE = {"p": "http://www.dmg.org/PMML-4_4"}
 
 def run(model: bytes, rows: dict[str, list[Any]]) -> tuple[Any, Any]:
     """Score rows with ONNX Runtime."""
-    session = pytest.importorskip("onnxruntime").InferenceSession(model, providers=["CPUExecutionProvider"])
+    session = InferenceSession(model, providers=["CPUExecutionProvider"])
     inputs = {name: np.array(rows[name], dtype=np.float64).reshape(-1, 1) for name in ("tax", "age")}
     codes = [code or "" for code in rows["industry"]]
     inputs["industry"] = np.array(codes, dtype=object).reshape(-1, 1)
@@ -29,7 +31,6 @@ def run(model: bytes, rows: dict[str, list[Any]]) -> tuple[Any, Any]:
 
 @pytest.mark.parametrize("document", [*MODELS.values(), {**TREES, "trees": []}], ids=[*MODELS, "no trees"])
 def test_onnx_runtime_scores_as_we_do(document: dict[str, JsonValue]) -> None:
-    pytest.importorskip("onnx")
     rows = frame(500)
     chances, margins = run(to_onnx(document), rows)
     assert chances.shape == (500, 1)
@@ -40,7 +41,6 @@ def test_onnx_runtime_scores_as_we_do(document: dict[str, JsonValue]) -> None:
 
 
 def test_a_code_that_onnx_does_not_know_is_missing() -> None:
-    pytest.importorskip("onnx")
     rows: dict[str, list[Any]] = {"tax": [5.0, 5.0], "age": [1.0, 1.0], "industry": ["Z", None]}
     for document in MODELS.values():
         chances, _ = run(to_onnx(document), rows)
@@ -50,7 +50,6 @@ def test_a_code_that_onnx_does_not_know_is_missing() -> None:
 
 @pytest.mark.parametrize("name", MODELS)
 def test_onnx_bytes_are_the_same_each_time_and_name_their_document(name: str) -> None:
-    onnx = pytest.importorskip("onnx")
     data = to_onnx(MODELS[name])
     assert data == to_onnx(MODELS[name])
     model = onnx.load_model_from_string(data)
