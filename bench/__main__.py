@@ -1,6 +1,6 @@
 """Run the benchmarks and print one table.
 
-`python -m bench [--section log|gate|hub] [--entries N] [--large] [--rows N] [--small] [--folder DIR]`
+`python -m bench [--section log|gate|hub|rounds] [--entries N] [--large] [--rows N] [--small] [--folder DIR]`
 """
 
 import argparse
@@ -17,6 +17,7 @@ from bench.gate import measure_gate
 from bench.hub import SMALL, Sizes, measure_hub
 from bench.machine import describe_machine
 from bench.proofs import measure_audit, measure_proofs
+from bench.rounds import measure_rounds
 
 _LARGE = 10_000_000
 
@@ -24,11 +25,13 @@ _LARGE = 10_000_000
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(prog="python -m bench")
-    parser.add_argument("--section", choices=("log", "gate", "hub"), help="measure one part only")
+    parser.add_argument("--section", choices=("log", "gate", "hub", "rounds"), help="measure one part only")
     parser.add_argument("--entries", type=int, default=1_000_000, help="size of the log for proofs and audit")
     parser.add_argument("--large", action="store_true", help=f"also proofs at {_LARGE:,} entries (12 GB of disk)")
     parser.add_argument("--rows", type=int, default=1_000_000, help="rows of the data set that the gate is measured on")
-    parser.add_argument("--small", action="store_true", help="of the hub, only so much that everything runs once")
+    parser.add_argument(
+        "--small", action="store_true", help="hub and rounds: everything runs once, on little"
+    )
     parser.add_argument("--folder", type=Path, help="where to put everything; a temporary folder by default")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=options.folder) as name:
@@ -41,6 +44,8 @@ def main() -> None:
             figures += measure_gate(_new(folder, "gate"), options.rows)
         if options.section in (None, "hub"):
             figures += _measure_hub(folder, is_small=options.small)
+        if options.section in (None, "rounds"):
+            figures += measure_rounds(_new(folder, "rounds"), runs=1 if options.small else 3)
         _show(machine, figures)
 
 

@@ -1,7 +1,8 @@
 """Runs an app bundle's client app in the node's cage: no network, no other files, a table that it can only read.
 
 The bundle's files are checked against its digest and laid out in a folder of this process; the table is written beside
-them once. A worker that has loaded both waits for the next message; it serves one and ends, and the next is started.
+them once. A worker that has loaded the app serves the messages about one table, which is one member job's: what it
+remembers of a message is of rows that it can read anyway.
 """
 
 import os
@@ -35,6 +36,8 @@ _ENTRY: Final = "federated.flower.cage_entry:run"
 # What the inside needs of this package; the bundle brings the rest of it.
 _OWN: Final = ("__init__.py", "compat.py", "messages.py", "cage_entry.py")
 _TABLES: Final = 4
+# A worker that has grown ends after so many, and gives its memory back.
+_MESSAGES: Final = 64
 
 
 class CagedApp:
@@ -116,7 +119,8 @@ class CagedApp:
                 self._number += 1
                 place = self._folder / f"view-{self._number}"
                 _write_view(table, place)
-                spec = CageSpec(entry=_ENTRY, data=(place,), limits=self._limits, code=(self._folder / "code",))
+                code = (self._folder / "code",)
+                spec = CageSpec(entry=_ENTRY, data=(place,), limits=self._limits, code=code, jobs=_MESSAGES)
                 known = self._views[id(table)] = table, spec
             self._views.move_to_end(id(table))
             while len(self._views) > _TABLES:

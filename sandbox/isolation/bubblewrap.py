@@ -124,6 +124,7 @@ def setup_of(spec: CageSpec, *, path: Sequence[str], scratch: str, seal: bool) -
         {
             "path": list(path),
             "entry": spec.entry,
+            "jobs": spec.jobs,
             "scratch": scratch,
             "seal": seal,
             "memory_bytes": spec.limits.memory_bytes,

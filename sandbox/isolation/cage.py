@@ -45,17 +45,20 @@ class CageSpec:
     """What one worker is started for: `entry` (`module:function`), folders it may read, limits, further code.
 
     `data` are the snapshot folders, in the order in which the job names them; nothing else of the node can be read.
-    `code` are folders of importable code besides this program's own (approved code; tests).
+    `code` are folders of importable code besides this program's own (approved code; tests). It serves `jobs`, one after
+    the other, and ends; a job can see what is left in memory of the one before: more than one is for one asker's same
+    data.
     """
 
     entry: str
     data: tuple[Path, ...] = ()
     limits: Limits = field(default_factory=Limits)
     code: tuple[Path, ...] = ()
+    jobs: int = 1
 
 
 class Worker(Protocol):
-    """A started worker: takes one job and is gone."""
+    """A started worker: takes the jobs that it was started for and is gone."""
 
     @property
     def data(self) -> tuple[str, ...]:
@@ -63,12 +66,12 @@ class Worker(Protocol):
 
     @property
     def is_alive(self) -> bool:
-        """Return whether the worker has neither ended nor been used."""
+        """Return whether the worker can take a job: it has not ended and not served all that it was started for."""
 
     def run(
         self, job: Frame, *, on_progress: Callable[[int], None] | None = None, cancel: Cancel | None = None
     ) -> Frame:
-        """Hand over the job, wait for its answer, and end the worker."""
+        """Hand over the job and wait for its answer; the worker ends after its last job, and when one fails."""
 
     def close(self) -> None:
         """End the worker; may be called twice."""
@@ -78,7 +81,7 @@ class Cage(Protocol):
     """Starts workers that can do nothing but compute."""
 
     def start(self, spec: CageSpec) -> Worker:
-        """Start a worker; it waits for one job.
+        """Start a worker; it waits for its first job.
 
         Raises:
             UnavailableError: nothing can be isolated here.
@@ -88,8 +91,8 @@ class Cage(Protocol):
 class CagedWorker:
     """A worker in a process of its own.
 
-    The deadline, the size of the scratch
-    folder, resident memory and the number of threads are watched from here, so that they hold whatever runs inside.
+    The deadline, the size of the scratch folder, resident memory and the number of threads are watched from here, so
+    that they hold whatever runs inside.
     """
 
     def __init__(
@@ -106,8 +109,8 @@ class CagedWorker:
         self._scratch = scratch
         self._inner = inner
         self._reader = FrameReader(spec.limits.result_bytes + MEBIBYTE)
-        self._frames: list[Frame] = []
-        self._is_used = False
+        self._is_ready = False
+        self._jobs_left = spec.jobs
         self._data = data
 
     @property
@@ -117,8 +120,8 @@ class CagedWorker:
 
     @property
     def is_alive(self) -> bool:
-        """Return whether the worker has neither ended nor been used."""
-        return not self._is_used and self._process.poll() is None
+        """Return whether the worker can take a job: it has not ended and not served all that it was started for."""
+        return self._jobs_left > 0 and self._process.poll() is None
 
     def wait_ready(self) -> None:
         """Wait until the worker has given up its rights and imported what it needs.
@@ -126,43 +129,50 @@ class CagedWorker:
         Raises:
             UnavailableError: it did not start.
         """
-        if self._frames and self._frames[0].kind is FrameKind.READY:
+        if self._is_ready:
             return
         frame = self._receive(time.monotonic() + _START_S, None, None)
-        if frame.kind is FrameKind.ERROR:
+        if frame.kind is not FrameKind.READY:
             raise _error_of(frame)
-        self._frames.insert(0, frame)
+        self._is_ready = True
 
     def run(
         self, job: Frame, *, on_progress: Callable[[int], None] | None = None, cancel: Cancel | None = None
     ) -> Frame:
-        """Hand over the job, wait for its answer within the limits, and end the worker (docs/cage.md, "A job").
+        """Hand over the job and wait for its answer within the limits (docs/cage.md, "A job").
+
+        The worker ends after its last job, and when one fails.
 
         Raises:
             RefusedError: a limit was exceeded.
             ConflictError: cancelled.
             UnavailableError: the worker failed.
         """
-        if self._is_used:
-            raise UnavailableError(ErrorCode.ENGINE_FAILED, "a worker serves one job")
+        if not self._jobs_left:
+            raise UnavailableError(ErrorCode.ENGINE_FAILED, "the worker has served its jobs")
+        left, is_good = self._jobs_left - 1, False
         try:
             self.wait_ready()
-            self._is_used = True
-            self._frames.clear()
+            # Nobody else may give it one while it is busy.
+            self._jobs_left = 0
             deadline = time.monotonic() + self._spec.limits.wall_s
             self._send(encode_frame(job), deadline)
             frame = self._receive(deadline, on_progress, cancel)
-            if frame.kind is FrameKind.RESULT:
-                return frame
-            raise _error_of(frame)
+            if frame.kind is not FrameKind.RESULT:
+                raise _error_of(frame)
+            is_good = left > 0
+            return frame
         except BrokenPipeError as error:
             raise UnavailableError(ErrorCode.ENGINE_FAILED, "the worker ended before its job") from error
         finally:
-            self.close()
+            if is_good:
+                self._jobs_left = left
+            else:
+                self.close()
 
     def close(self) -> None:
         """Kill the worker and everything it started, and remove its scratch folder; may be called twice."""
-        self._is_used = True
+        self._jobs_left = 0
         # A cage that is still being made has not bound its life to its parent yet: the whole group is killed.
         inner = self._inner()
         if self._process.poll() is None:

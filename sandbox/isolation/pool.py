@@ -1,4 +1,4 @@
-"""Workers that are started before they are needed, each for one job (docs/cage.md, "Warm workers")."""
+"""Workers that are started before they are needed, and kept for the jobs that they can still do (docs/cage.md)."""
 
 import logging
 import threading
@@ -36,13 +36,13 @@ class CagePool:
         self._is_closed = False
 
     def start(self, spec: CageSpec) -> Worker:
-        """Return a worker for one job, warm where there is one; its successor is started when the job is done.
+        """Return a worker for one job, warm where there is one; when the job is done it is put back, or replaced.
 
         Raises:
             UnavailableError: nothing can be isolated here.
         """
-        worker = self._take(spec)
-        return _Lent(worker if worker is not None else self._cage.start(spec), lambda: self._renew(spec))
+        worker = self._take(spec) or self._cage.start(spec)
+        return _Lent(worker, lambda: self._renew(spec, worker))
 
     def warm(self, spec: CageSpec) -> None:
         """Start workers for `spec` until as many wait as are kept (side effect: processes).
@@ -70,7 +70,10 @@ class CagePool:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _renew(self, spec: CageSpec) -> None:
+    def _renew(self, spec: CageSpec, worker: Worker) -> None:
+        if worker.is_alive:
+            self._put(spec, worker)
+            return
         try:
             self.warm(spec)
         except UnavailableError as error:
@@ -90,8 +93,9 @@ class CagePool:
 
     def _put(self, spec: CageSpec, worker: Worker) -> None:
         with self._lock:
-            evicted = [worker] if self._is_closed else []
-            if not self._is_closed:
+            is_too_many = self._is_closed or len(self._ready.get(spec, ())) >= self._size
+            evicted = [worker] if is_too_many else []
+            if not is_too_many:
                 self._ready.setdefault(spec, []).append(worker)
                 self._ready.move_to_end(spec)
             while len(self._ready) > self._shelves:
@@ -101,7 +105,7 @@ class CagePool:
 
 
 class _Lent:
-    """A worker of the pool that starts its successor when its job is done: a start would compete with the job."""
+    """A worker of the pool, for one job; what follows it is started afterwards: a start would compete with the job."""
 
     def __init__(self, worker: Worker, renew: Callable[[], None]) -> None:
         self._worker = worker

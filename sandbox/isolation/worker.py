@@ -1,4 +1,4 @@
-"""The inside of a cage: a process that gives up what it can do, takes one job, answers and ends (docs/cage.md).
+"""The inside of a cage: a process that gives up what it can do, takes a job, answers and ends (docs/cage.md).
 
 Runs as `python -I -S -c ...` with a setup in JSON: search path, entry, limits. Nothing here trusts its environment, and
 nothing that a library prints or says in an exception leaves: file descriptors 1 and 2 go nowhere, errors are codes.
@@ -11,6 +11,7 @@ import resource
 import sys
 import threading
 from collections.abc import Callable
+from queue import SimpleQueue
 from typing import Any, Final, Protocol
 
 from sandbox.isolation.frames import Frame, FrameKind, FrameReader, encode_frame
@@ -63,7 +64,7 @@ class Entry(Protocol):
 
 
 def main(text: str) -> None:
-    """Give up rights, load the entry, serve one job and end the process (docs/cage.md, "Inside").
+    """Give up rights, load the entry, serve as many jobs as it is started for, and end (docs/cage.md, "Inside").
 
     Side effects: limits and filters of this process, its standard files; never returns.
     """
@@ -78,10 +79,10 @@ def main(text: str) -> None:
     # What an entry can do ahead of any job, its `prepare` does while the worker waits anyway.
     getattr(loaded, "prepare", lambda: None)()
     pipe.send(Frame(kind=FrameKind.READY))
-    job = pipe.receive()
-    if job is not None:
-        control = Control(pipe.send)
-        threading.Thread(target=_listen, args=(pipe, control), daemon=True).start()
+    desk = _Desk(pipe)
+    threading.Thread(target=desk.listen, daemon=True).start()
+    for _ in range(setup["jobs"]):
+        job, control = desk.next()
         pipe.send(_answer(entry, job, control, setup["scratch"]))
     os._exit(0)
 
@@ -107,6 +108,29 @@ class _Pipes:
                 return None
             self._waiting.extend(self._reader.feed(data))
         return self._waiting.pop(0)
+
+
+class _Desk:
+    """Where jobs come in, and words to cancel the one that is being done; a closed pipe ends the process."""
+
+    def __init__(self, pipe: _Pipes) -> None:
+        self._pipe = pipe
+        self._jobs: SimpleQueue[tuple[Frame, Control]] = SimpleQueue()
+
+    def next(self) -> tuple[Frame, Control]:
+        """Wait for a job."""
+        return self._jobs.get()
+
+    def listen(self) -> None:
+        """Read what comes until the node is gone; then we must be, too."""
+        control = Control(self._pipe.send)
+        while (frame := self._pipe.receive()) is not None:
+            if frame.kind is FrameKind.CANCEL:
+                control.cancel()
+            else:
+                control = Control(self._pipe.send)
+                self._jobs.put((frame, control))
+        os._exit(1)
 
 
 def _take_pipes() -> _Pipes:
@@ -137,14 +161,6 @@ def _cap(kind: int, value: int) -> None:
     _, hard = resource.getrlimit(kind)
     value = value if hard == resource.RLIM_INFINITY else min(value, hard)
     resource.setrlimit(kind, (value, value))
-
-
-def _listen(pipe: _Pipes, control: Control) -> None:
-    """Wait for a word to cancel; a closed pipe means the node is gone, and so must we be."""
-    while (frame := pipe.receive()) is not None:
-        if frame.kind is FrameKind.CANCEL:
-            control.cancel()
-    os._exit(1)
 
 
 def _answer(entry: Entry, job: Frame, control: Control, scratch: str) -> Frame:

@@ -26,7 +26,7 @@ from yingbi.events.fields import Duty, Grade, PrivacyUnit, SuspensionReason
 from yingbi.events.people import ParticipantKind
 from yingbi.uscc import organisation_check_character, uscc_check_character
 
-__all__ = ["FUNDS", "OTHER_BANK", "open_funds", "suspend", "train"]
+__all__ = ["FUNDS", "OTHER_BANK", "begin", "open_funds", "suspend", "train"]
 
 PURPOSE: Final = "research.credit-default"
 OTHER_BANK: Final = "partner:bank-b"
@@ -75,7 +75,7 @@ def _start_node(stage: Stage, fund: Unit) -> None:
 def train(console: Teller, stage: Stage, cast: Cast) -> None:
     """Train for the first bank; one node is killed in the middle, and comes back."""
     say(console, "federation.train")
-    run = _begin(cast.client(BANK), BANK)
+    run = begin(cast.client(BANK), BANK)
     _wait(run, lambda: len(run.status.rounds) >= _KILLED_AFTER)
     _tell(console, run)
     say(console, "federation.kill")
@@ -97,7 +97,7 @@ def train(console: Teller, stage: Stage, cast: Cast) -> None:
 def suspend(console: Teller, cast: Cast) -> None:
     """Train for the second bank; an officer suspends its agreement in the middle, and the run stops."""
     say(console, "federation.suspend")
-    run = _begin(cast.client(OTHER_BANK), OTHER_BANK)
+    run = begin(cast.client(OTHER_BANK), OTHER_BANK)
     _wait(run, lambda: len(run.status.rounds) >= 1)
     fund = FUNDS[0]
     client = cast.client(fund.officer)
@@ -116,7 +116,8 @@ def suspend(console: Teller, cast: Cast) -> None:
     _expect(run.status.reason == "agreement-suspended", f"the run stopped because of `{run.status.reason}`")
 
 
-def _begin(client: Client, bank: str) -> Federation:
+def begin(client: Client, bank: str) -> Federation:
+    """Submit a bank's training over all funds."""
     return client.train(
         "logistic_regression",
         members={_agreement(fund, bank): fund.dataset for fund in FUNDS},

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -41,6 +42,37 @@ def test_a_worker_serves_one_job_and_leaves_nothing(tmp_path: Path) -> None:
     assert [worker.is_alive, scratch_folders(tmp_path)] == [False, 0]
     with pytest.raises(UnavailableError):
         worker.run(JOB)
+
+
+def test_a_worker_serves_the_jobs_it_was_started_for_and_no_more(tmp_path: Path) -> None:
+    worker = BubblewrapCage(scratch_root=tmp_path).start(replace(PROBE, jobs=2))
+    for is_left in (True, False):
+        assert worker.run(JOB).kind is FrameKind.RESULT
+        assert [worker.is_alive, scratch_folders(tmp_path)] == [is_left, int(is_left)]
+    with pytest.raises(UnavailableError):
+        worker.run(JOB)
+
+
+def test_a_job_that_fails_ends_its_worker_whatever_was_left(tmp_path: Path) -> None:
+    worker = BubblewrapCage(scratch_root=tmp_path).start(replace(PROBE, jobs=9))
+    with pytest.raises(UnavailableError):
+        worker.run(replace(JOB, value=["of two"]))
+    assert [worker.is_alive, scratch_folders(tmp_path)] == [False, 0]
+
+
+def test_a_pool_puts_back_who_can_go_on_and_replaces_who_cannot(pool: CagePool, tmp_path: Path) -> None:
+    spec = replace(PROBE, jobs=2)
+    places = []
+    for _ in range(4):
+        pool.start(spec).run(JOB)
+        (place,) = tmp_path.glob("yingbi-*")
+        places.append(place)
+    # After the second job there is a successor, which serves the third and is put back; after the fourth, another.
+    assert [places.index(place) for place in places] == [0, 1, 1, 3]
+    held = [pool.start(spec), pool.start(spec)]
+    for worker in held:
+        worker.run(JOB)
+    assert scratch_folders(tmp_path) == 1, "one is kept"
 
 
 def test_half_a_status_is_no_status_yet() -> None:
