@@ -29,9 +29,7 @@ def main() -> None:
     parser.add_argument("--entries", type=int, default=1_000_000, help="size of the log for proofs and audit")
     parser.add_argument("--large", action="store_true", help=f"also proofs at {_LARGE:,} entries (12 GB of disk)")
     parser.add_argument("--rows", type=int, default=1_000_000, help="rows of the data set that the gate is measured on")
-    parser.add_argument(
-        "--small", action="store_true", help="hub and rounds: everything runs once, on little"
-    )
+    parser.add_argument("--small", action="store_true", help="hub and rounds: everything runs once, on little")
     parser.add_argument("--folder", type=Path, help="where to put everything; a temporary folder by default")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=options.folder) as name:
