@@ -58,7 +58,9 @@ _PROCESSES: Final = {
 def measure_rounds(folder: Path, *, runs: int = 3) -> list[Figure]:
     """Measure all of it; `runs` trainings for each carrier, one after the other by turns."""
     figures = [_measure_local(rows=8000), _measure_masks(parties=10, size=10**6)]
-    own, stock, governed = [], [], []
+    own: list[float] = []
+    stock: list[float] = []
+    governed: list[float] = []
     for pace, times in ((NodePace.STOCK, stock), (NodePace.QUICK, own)):
         # One after the other: processes that wait ask for work all the time.
         with _bare(folder / pace.value, pace) as world:

@@ -37,7 +37,7 @@ def test_the_pace_is_quick_while_something_comes_and_slow_afterwards() -> None:
 
 def test_a_process_of_flowers_gets_nothing_of_ours(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("YINGBI_PASSPHRASE", "secret")
-    monkeypatch.setenv("HTTPS_PROXY", "http://proxy.example")
+    monkeypatch.setenv("HTTPS_PROXY", "http://there.example")
     given = environment(tmp_path)
     assert not {"YINGBI_PASSPHRASE", "HTTPS_PROXY"} & set(given)
     assert given["FLWR_HOME"] == str(tmp_path)
