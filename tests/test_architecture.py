@@ -45,6 +45,7 @@ FORBIDDEN = {
     "yingbi/audit/html.py": "import sandbox.candidate",
     "sandbox/privacy/noise.py": "import opendp",
     "federated/flower/grid.py": "import flwr",
+    "federated/horizontal/spec.py": "import federated.rounds.chain",
 }
 
 

@@ -17,6 +17,7 @@ from tests.lib.town import processes_of
 from tests.lib.waiting import wait_until
 from yingbi.cli.text import load_catalogue
 
+FUND_NAMES = ("guarantee", "incubator", "microcredit")
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -40,7 +41,7 @@ def done(folder: Path) -> Done:
     """One whole demonstration; a log that the user works with must stay out of it."""
     real = folder.parent / "real.sqlite"
     process = start(folder, YINGBI_LANG="zh", YINGBI_LOG_DATABASE=f"sqlite:///{real}", YINGBI_HUB="elsewhere")
-    out, err = process.communicate(timeout=280)
+    out, err = process.communicate(timeout=500)
     assert not real.exists()
     return Done(process.returncode, out, err.decode())
 
@@ -55,7 +56,7 @@ def test_the_demo_tells_its_steps_in_the_users_language(done: Done) -> None:
     steps = {name: text for name, text in load_catalogue("zh").items() if name.startswith("demo.step.")}
     told = [line for line in done.out.splitlines() if line.partition(". ")[2] in steps.values()]
     assert len(told) == len(steps)
-    assert [int(line.partition(".")[0]) for line in told] == list(range(1, 11))
+    assert [int(line.partition(".")[0]) for line in told] == list(range(1, len(steps) + 1))
 
 
 def test_the_bank_has_its_answer_and_the_receipts_of_all_its_jobs(done: Done, folder: Path) -> None:
@@ -88,19 +89,31 @@ def test_everybody_signed_for_himself_and_two_where_two_are_due(done: Done, fold
     assert {"job.refused", "output.held"} == set(refused), "refusals and holds are evidence too"
 
 
+def test_three_funds_trained_one_model_and_another_run_was_stopped(done: Done, folder: Path) -> None:
+    entries = [json.loads(line) for line in exported(folder)]
+    types = [entry["type"] for entry in entries]
+    assert types.count("federation.joined") >= 7, "three for each bank, and once more by the node that was killed"
+    assert (types.count("federation.completed"), types.count("federation.interrupted")) == (1, 1)
+    model = json.loads((folder / "models" / "model.json").read_text("utf-8"))
+    assert {member["node"] for member in model["members"]} == {f"node:futian-{name}" for name in FUND_NAMES}
+    assert "<svg" in (folder / "models" / "card.html").read_text("utf-8")
+
+
 def exported(folder: Path) -> list[bytes]:
-    (bundle,) = (path for path in (folder / "log" / "tile" / "entries").rglob("*") if path.is_file())
-    return decode_bundle(bundle.read_bytes())
+    tiles = [path for path in (folder / "log" / "tile" / "entries").rglob("*") if path.is_file()]
+    return [entry for path in sorted(tiles) for entry in decode_bundle(path.read_bytes())]
 
 
 def test_no_row_and_no_value_of_a_unit_is_in_what_the_bank_or_the_auditor_got(done: Done, folder: Path) -> None:
     filings = pd.read_parquet(folder / "district" / "tax" / "annual_filings.parquet", columns=["uscc"])
-    codes = [code.encode() for code in filings.uscc.unique()]
-    assert len(codes) > 1000
+    loans = pd.concat([pd.read_parquet(path) for path in sorted((folder / "district").rglob("loans.parquet"))])
+    codes = [code.encode() for code in (*filings.uscc.unique(), *loans.uscc)]
+    assert len(loans) == 4500
+    assert len(codes) > 5000
     seen = (
         b"".join(
             path.read_bytes()
-            for name in ("results", "receipts", "log", "documents", "processes", "hub")
+            for name in ("results", "receipts", "log", "documents", "processes", "hub", "models", "federations")
             for path in sorted((folder / name).rglob("*"))
             if path.is_file()
         )
