@@ -23,9 +23,10 @@ from federated.rounds.coordinator import Coordinator, RoundLimits
 from federated.rounds.course import course_of
 from policies.federations import ENDED, FederationState
 from policies.jobs import JobState
-from policies.standing import JobStanding, Standing, StatementRefusedError
+from policies.standing import JobStanding, Rule, Standing, StatementRefusedError
 from policies.standing.federations import FederationStanding, Joined
-from yingbi.clock import Clock
+from yingbi.clock import Clock, format_time
+from yingbi.commitment import commit
 from yingbi.errors import SandboxError
 from yingbi.events import EntryType
 from yingbi.events.federations import AbortReason
@@ -40,6 +41,9 @@ _BREAK_S: Final = (1.0, 5.0, 15.0, 60.0)
 _CALLED_OFF: Final = frozenset(
     {JobState.SUBMITTED, JobState.APPROVED, JobState.LEASED, JobState.INTERRUPTED, JobState.FAILED}
 )
+
+# What a federation that has never begun is, or what others were: none of that changes.
+_FINAL: Final = frozenset({Rule.SETS, Rule.STATE, Rule.TERMS})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,8 +145,8 @@ class Federating:
         seen = set()
         for job in self._recorder.worklist.open_jobs(standing):
             group = self._groups.of_job(job)
-            if group is not None and (group.id, group.terms) not in seen:
-                seen.add((group.id, group.terms))
+            if group is not None and group.key not in seen:
+                seen.add(group.key)
                 self._bring_on(group, standing)
 
     # --- what is to be done ------------------------------------------------------------------------------------------
@@ -162,16 +166,15 @@ class Federating:
             self._recorder.changes.wait_here(seen, _LOOK_S)
 
     def _bring_on(self, group: Group, standing: Standing) -> None:
-        started = standing.federations.get(group.id)
-        if started is not None and started.started.terms != group.terms:
-            started = None
-        if started is None or started.state is FederationState.INTERRUPTED:
+        started = group.started(standing)
+        if group.is_taken(standing):
+            self._end_for_good(group, None)
+        elif started is None or started.state is FederationState.INTERRUPTED:
             if self._is_lost(group, standing):
                 self._end_for_good(group, started)
-            elif self._joined(group, standing) is not None:
-                self._begin(group)
-            return
-        if started.state is FederationState.ABORTED:
+            elif self._joined(group, standing) is not None and self._may_try(group.id):
+                self._begin(group, is_new=started is None)
+        elif started.state is FederationState.ABORTED:
             self._end_for_good(group, started)
         elif started.state is FederationState.RUNNING or self._is_awaited(started, standing):
             self._run(group)
@@ -199,7 +202,7 @@ class Federating:
             found.append((job, joined))
         return found
 
-    def _begin(self, group: Group) -> None:
+    def _begin(self, group: Group, *, is_new: bool) -> None:
         def then(standing: Standing, at: str) -> Submission:
             joined = self._joined(group, standing)
             if joined is None:
@@ -221,9 +224,43 @@ class Federating:
         try:
             self._recorder.record(Submission(then=then))
         except StatementRefusedError as error:
-            # What it relies on does not hold now: it may again, but for what no time mends.
-            _LOG.warning("%s cannot start: %s", group.id, error.rule)
-            self._fail(group.id)
+            _LOG.warning("%s cannot start: %s: %s", group.id, error.rule.value, error.message)
+            if is_new and self._is_final(group, error.rule):
+                self._call_off(group, error)
+            else:
+                # What it relies on does not hold now, and may again.
+                self._fail(group.id)
+
+    def _is_final(self, group: Group, rule: Rule) -> bool:
+        """Tell whether no time mends why a federation cannot begin."""
+        if rule is not Rule.PARTICIPANT:
+            return rule in _FINAL
+        # Nobody is suspended: then its members are not of different units.
+        standing, at = self._recorder.standing, format_time(self._clock.now())
+        try:
+            for job in group.jobs(standing):
+                standing.jobs.check_reliance(job, job.terms, at=at)
+        except StatementRefusedError:
+            return False
+        return True
+
+    def _call_off(self, group: Group, refused: StatementRefusedError) -> None:
+        """Call off all jobs of a federation that can never begin; their note says why.
+
+        The log does not have the federation, so nothing of it can be aborted there.
+        """
+        note = commit({"rule": refused.rule.value, "message": refused.message})
+
+        def then(standing: Standing, at: str) -> Submission:
+            over = {"reason": CancellationReason.FEDERATION_ENDED.value, "note": note.commitment}
+            jobs = [job for job in group.jobs(standing) if not is_over(job)]
+            statements = [self._bureau.state(EntryType.JOB_CANCELLED, job.id, over, at=at) for job in jobs]
+            return Submission(statements=tuple(statements), openings=(note,) if statements else ())
+
+        try:
+            self._recorder.record(Submission(then=then))
+        except StatementRefusedError as error:
+            _LOG.warning("%s cannot be called off: %s", group.id, error.rule.value)
 
     def _end_for_good(self, group: Group, started: FederationStanding | None) -> None:
         """Abort a federation of which a member job is over, and call off the jobs of the others."""

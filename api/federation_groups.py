@@ -14,6 +14,7 @@ from ledger.store import LogReads
 from policies.federations import FederationState
 from policies.jobs import JobState
 from policies.standing import JobStanding, Standing
+from policies.standing.federations import FederationStanding
 from yingbi.errors import SandboxError
 from yingbi.plan.codec import common_digest, parse_plan
 from yingbi.plan.model import TrainingQuestion
@@ -25,16 +26,36 @@ _WAITING: Final = frozenset({JobState.APPROVED, JobState.LEASED, JobState.INTERR
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Group:
-    """A federation as its member jobs ask for it: `question` is one member's, `terms` the digest of what all share."""
+    """A federation as its member jobs ask for it: `question` is one member's, `terms` the digest of what all share.
+
+    SECURITY: ids are the asker's choice: that of the federation, and those of the jobs that he names as its members.
+    What is another partner's is none of his.
+    """
 
     id: str
     terms: str
+    partner: str
     question: TrainingQuestion
 
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """Return what tells it from all others."""
+        return (self.id, self.terms, self.partner)
+
     def jobs(self, standing: Standing) -> tuple[JobStanding, ...]:
-        """Return the member jobs that were submitted, in the order of the members."""
+        """Return the member jobs that its partner has submitted, in the order of the members."""
         found = (standing.jobs.get(member.job) for member in self.question.members)
-        return tuple(job for job in found if job is not None)
+        return tuple(job for job in found if job is not None and job.partner == self.partner)
+
+    def started(self, standing: Standing) -> FederationStanding | None:
+        """Return it as it stands since it was started, or nothing."""
+        found = standing.federations.get(self.id)
+        is_this = found is not None and (found.started.terms, found.partner) == (self.terms, self.partner)
+        return found if is_this else None
+
+    def is_taken(self, standing: Standing) -> bool:
+        """Tell whether another federation was started under its id, so that this one never will be."""
+        return standing.federations.get(self.id) is not None and self.started(standing) is None
 
 
 class FederationGroups:
@@ -51,7 +72,11 @@ class FederationGroups:
         if job.id not in self._questions:
             self._questions[job.id] = self._read(job)
         found = self._questions[job.id]
-        return None if found is None else Group(id=found[1].federation, terms=found[0], question=found[1])
+        return (
+            None
+            if found is None
+            else Group(id=found[1].federation, terms=found[0], partner=job.partner, question=found[1])
+        )
 
     def rounds_of(self, job: JobStanding) -> int:
         """Return how many rounds a job may take of its agreement's: none where it is no member of a federation."""
@@ -60,25 +85,22 @@ class FederationGroups:
 
     def all(self, standing: Standing) -> Iterator[Group]:
         """Yield every federation once, in the order in which their first members were submitted."""
-        seen: set[tuple[str, str]] = set()
+        seen: set[tuple[str, str, str]] = set()
         for job in standing.jobs.items():
             group = self.of_job(job)
-            if group is not None and (group.id, group.terms) not in seen:
-                seen.add((group.id, group.terms))
+            if group is not None and group.key not in seen:
+                seen.add(group.key)
                 yield group
 
-    def find(self, standing: Standing, federation: str) -> Group | None:
-        """Return a federation: the one that was started where one was, else the first of this id; or nothing."""
-        started = standing.federations.get(federation)
+    def find(self, standing: Standing, federation: str) -> tuple[Group, ...]:
+        """Return the federations of an id: the one that was started first, the others as they were submitted."""
         found = [group for group in self.all(standing) if group.id == federation]
-        if started is not None:
-            found = [group for group in found if group.terms == started.life.started.terms]
-        return found[0] if found else None
+        return tuple(sorted(found, key=lambda group: group.started(standing) is None))
 
     def is_agreed(self, group: Group, standing: Standing) -> bool:
         """Tell whether all members ask the same, for the same partner, each over its own data at its own node."""
         jobs = group.jobs(standing)
-        if len(jobs) != len(group.question.members) or len({job.partner for job in jobs}) != 1:
+        if len(jobs) != len(group.question.members):
             return False
         for member, job in zip(group.question.members, jobs, strict=True):
             other = self.of_job(job)
@@ -94,8 +116,8 @@ class FederationGroups:
         group = self.of_job(job)
         if group is None:
             return not job.submitted.operation.startswith(TRAINING)
-        started = standing.federations.get(group.id)
-        if started is not None and started.state is not FederationState.INTERRUPTED:
+        started = group.started(standing)
+        if group.is_taken(standing) or (started is not None and started.state is not FederationState.INTERRUPTED):
             return False
         if not self.is_agreed(group, standing):
             return False

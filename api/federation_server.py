@@ -8,6 +8,7 @@ federation/
   app.fab, app.sig   the catalogue's app as this program has it, and its signature
   flower.sqlite      Flower's state
   superlink.json     what the server is started with
+  loopback.*         certificate of the private listener and its key, kept as long as it is valid
   nodes.json         which key each node has registered, and under which id
 ```
 """
@@ -29,7 +30,7 @@ from typing import Final, Self
 from api.federating import FederationWay, JoinKit
 from federated.flower.bundle import horizontal_bundle, sign_bundle
 from federated.flower.calls import ControlCalls, FlowerClient
-from federated.flower.loopback_tls import make_loopback_certificate
+from federated.flower.loopback_tls import keep_loopback_certificate
 from federated.flower.processes import environment
 from federated.flower.server_executor import FlowerGrid, open_run
 from yingbi.clock import Clock
@@ -75,10 +76,11 @@ class FederationServer(FederationWay):
         self._tls = tls
         self._address = address
         self._clock = clock
-        self._lock = threading.Lock()
+        # Re-entrant: who registers a node may have to start the server for it.
+        self._lock = threading.RLock()
         self._bundle = horizontal_bundle()
         self._process: subprocess.Popen[str] | None = None
-        self._client: FlowerClient | None = None
+        self._is_open = False
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._control_key = _key(folder / "control-key.pem")
         self._app_key = _key(folder / "app-key.pem")
@@ -91,12 +93,18 @@ class FederationServer(FederationWay):
     # --- the process -------------------------------------------------------------------------------------------------
 
     def __enter__(self) -> Self:
-        self._start()
+        with self._lock:
+            self._start()
+            self._is_open = True
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._client is not None:
-            self._client.close()
+        with self._lock:
+            self._is_open = False
+            self._end()
+
+    def _end(self) -> None:
+        """End the process, unless it has ended by itself, and close our side of its pipes."""
         process = self._process
         if process is None:
             return
@@ -116,7 +124,7 @@ class FederationServer(FederationWay):
         return process.pid if process is not None and process.poll() is None else None
 
     def _start(self) -> None:
-        own = make_loopback_certificate(self._folder)
+        own = keep_loopback_certificate(self._folder)
         certificate, key = self._tls if self._tls is not None else own
         config = self._write_config(certificate.resolve(), key.resolve(), own)
         with (self._folder / "superlink.log").open("ab") as log:
@@ -132,7 +140,7 @@ class FederationServer(FederationWay):
             )
         self._process = process
         listening = _first_line(process)
-        self._client = FlowerClient(listening["private"], own[0])
+        self._private = listening["private"]
         self._listening = listening["public"].removeprefix("https://")
         # The port stays the same when the server has to be started again.
         self._port = int(self._listening.rpartition(":")[2])
@@ -172,17 +180,18 @@ class FederationServer(FederationWay):
         text = public_key.decode("ascii", "replace")
         if not 0 < len(public_key) <= _MAX_KEY:
             raise InvalidRequestError(ErrorCode.KEY_MALFORMED, "expected a public key of EC P-384 in PEM")
-        with self._lock:
+        with self._lock, self._connection() as client:
+            control = self._control(client)
             known = self._nodes.get(node)
             if known is None or known[0] != text:
                 if any(text == other for other, _ in self._nodes.values()):
                     raise InvalidRequestError(ErrorCode.KEY_EXISTS, "the key is another node's")
-                known = (text, self._control().register_node(public_key))
+                known = (text, control.register_node(public_key))
                 old = self._nodes.get(node)
                 self._nodes[node] = known
                 _write_nodes(self._folder / "nodes.json", self._nodes)
                 if old is not None:
-                    self._control().unregister_node(old[1])
+                    control.unregister_node(old[1])
         authority = (self._folder / "loopback.pem").read_text() if self._tls is None else None
         return JoinKit(
             address=self._address or self._listening,
@@ -198,7 +207,8 @@ class FederationServer(FederationWay):
         Raises:
             SandboxError: the server does not answer.
         """
-        states = {node.id: node.status for node in self._control().nodes()}
+        with self._connection() as client:
+            states = {node.id: node.status for node in self._control(client).nodes()}
         return {node: states.get(number) == _ONLINE for node, (_, number) in self._nodes.items()}
 
     # --- runs --------------------------------------------------------------------------------------------------------
@@ -217,26 +227,28 @@ class FederationServer(FederationWay):
         """
         del federation  # a run is Flower's affair; what is computed in it is the log's
         reached = {node: self._nodes[node][1] for node in nodes if node in self._nodes}
-        with open_run(
-            self._connection(), self._control(), secret=self._secret, app=self._bundle, nodes=reached
-        ) as grid:
+        with (
+            self._connection() as client,
+            open_run(client, self._control(client), secret=self._secret, app=self._bundle, nodes=reached) as grid,
+        ):
             yield grid
 
     def _connection(self) -> FlowerClient:
+        """Return a connection for one caller to the server, which is started again where it has ended.
+
+        Everybody has one of their own: one that is in use must not be closed because the server was started again.
+        """
         with self._lock:
+            if not self._is_open:
+                raise UnavailableError(ErrorCode.HUB_UNAVAILABLE, "Flower's server does not run")
             if self.pid is None:
                 _LOG.warning("Flower's server has ended and is started again")
-                if self._client is not None:
-                    self._client.close()
+                self._end()
                 self._start()
-            if self._client is None:
-                raise UnavailableError(ErrorCode.HUB_UNAVAILABLE, "Flower's server does not run")
-            return self._client
+            return FlowerClient(self._private, self._folder / "loopback.pem")
 
-    def _control(self) -> ControlCalls:
-        if self._client is None:
-            raise UnavailableError(ErrorCode.HUB_UNAVAILABLE, "Flower's server does not run")
-        return ControlCalls(self._client, self._control_key, clock=self._clock)
+    def _control(self, client: FlowerClient) -> ControlCalls:
+        return ControlCalls(client, self._control_key, clock=self._clock)
 
 
 def _key(path: Path) -> SigningKey:

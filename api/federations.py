@@ -28,15 +28,15 @@ def visible_federation(hub: Hub, standing: Standing, caller: Caller, name: str) 
     Raises:
         NotFoundError: there is none, or it is somebody else's: never told apart.
     """
-    group = hub.federation_groups.find(standing, name)
-    if group is None or not any(may_see_job(caller, standing, job) for job in group.jobs(standing)):
-        raise not_found("federation")
-    return group
+    for group in hub.federation_groups.find(standing, name):
+        if any(may_see_job(caller, standing, job) for job in group.jobs(standing)):
+            return group
+    raise not_found("federation")
 
 
 def federation_out(hub: Hub, standing: Standing, group: Group) -> FederationOut:
     """Return the JSON form of a federation."""
-    started = standing.federations.get(group.id)
+    started = group.started(standing)
     question, jobs = group.question, group.jobs(standing)
     is_over = started is not None and started.state in (FederationState.COMPLETED, FederationState.ABORTED)
     return FederationOut(
@@ -66,9 +66,10 @@ def _reason(hub: Hub, started: FederationStanding) -> str | None:
 
 def _members(standing: Standing, group: Group, attempt: Attempt | None) -> list[FederationMemberOut]:
     given = set() if attempt is None else set(attempt.contributions)
+    jobs = {job.id: job for job in group.jobs(standing)}
     found = []
     for member in group.question.members:
-        job = standing.jobs.get(member.job)
+        job = jobs.get(member.job)
         found.append(
             FederationMemberOut(
                 node=member.node,

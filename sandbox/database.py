@@ -19,6 +19,8 @@ __all__ = ["METADATA", "open_database", "reading", "translated", "writing"]
 
 METADATA: Final = MetaData()
 _BUSY_TIMEOUT_MS: Final = 10_000
+# SECURITY: what is deleted is overwritten; not every SQLite is built so.
+_PRAGMAS: Final = ("journal_mode=wal", "synchronous=full", "foreign_keys=on", "secure_delete=on")
 _READING: Final = "yingbi_reading"
 
 
@@ -75,7 +77,7 @@ def _configure(connection: Any, _record: object) -> None:
     # Python's sqlite3 would begin transactions by itself, late and deferred.
     connection.isolation_level = None
     cursor = connection.cursor()
-    for pragma in ("journal_mode=wal", "synchronous=full", "foreign_keys=on", f"busy_timeout={_BUSY_TIMEOUT_MS}"):
+    for pragma in (*_PRAGMAS, f"busy_timeout={_BUSY_TIMEOUT_MS}"):
         cursor.execute(f"pragma {pragma}")
     cursor.close()
 

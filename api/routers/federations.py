@@ -67,8 +67,8 @@ def list_federations(
         for group in hub.federation_groups.all(standing)
         if any(may_see_job(caller, standing, job) for job in group.jobs(standing))
     ]
-    firsts = {group.id: group.jobs(standing)[0].entries[0] for group in found}
-    page = take_page(found, key=lambda group: f"{firsts[group.id]:016}", cursor=cursor, limit=limit)
+    firsts = {group.key: group.jobs(standing)[0].entries[0] for group in found}
+    page = take_page(found, key=lambda group: f"{firsts[group.key]:016}", cursor=cursor, limit=limit)
     return PageOut(items=[federation_out(hub, standing, group) for group in page.items], next=page.next)
 
 
@@ -133,8 +133,9 @@ def get_contribution(
     hub: OpenHub, caller: AnyCaller, federation: str, number: Number, attempt: Number, node: str
 ) -> Response:
     """Return a masked contribution: uniformly random by itself, evidence of the sum with the others."""
-    visible_federation(hub, hub.standing, caller, federation)
-    vector = hub.federation_store.vectors(federation, number, attempt).get(node)
+    standing = hub.standing
+    is_started = visible_federation(hub, standing, caller, federation).started(standing) is not None
+    vector = hub.federation_store.vectors(federation, number, attempt).get(node) if is_started else None
     if vector is None:
         raise not_found("contribution")
     return Response(vector.astype("<u8").tobytes(), media_type=_BYTES)

@@ -25,11 +25,11 @@ def answer(handler: Handler, opened: Opened, *, app: str, now_s: float) -> compa
         return reply(handler.handle(task), to=header, now_s=now_s)
     except SandboxError as error:
         code = error.code
-        _LOG.info("task refused", extra={"code": code.value, "run": str(header.run)})
+        _LOG.info("task refused: %s", code.value, extra={"run": str(header.run)})
     except Exception as error:
         # SECURITY: texts of exceptions quote data; only a code leaves, and only a type is logged.
         code = ErrorCode.INTERNAL
-        _LOG.error("task failed", extra={"error": type(error).__name__, "run": str(header.run)})
+        _LOG.error("task failed: %s", type(error).__name__, extra={"run": str(header.run)})
     return error_reply(code, to=header, now_s=now_s)
 
 

@@ -71,7 +71,7 @@ class Executor:
                 # One message that cannot be dealt with does not end a member.
                 problem = type(error).__name__
             if problem is not None and problem != last:
-                _LOG.warning("no task could be answered", extra={"problem": problem})
+                _LOG.warning("no task could be answered: %s", problem)
             last = problem
             stop.wait(self._pace.after(worked=worked))
 
@@ -126,7 +126,7 @@ class Executor:
             except SandboxError as error:
                 code = error.code
         if code is not None:
-            _LOG.warning("task refused", extra={"code": code.value, "run": str(waiting.run)})
+            _LOG.warning("task refused: %s", code.value, extra={"run": str(waiting.run)})
             message = error_reply(code, to=header, now_s=time.time())
         if not calls.push([pack(message)]):
             raise UnavailableError(ErrorCode.HUB_UNAVAILABLE, "the node did not take a reply")
@@ -165,7 +165,7 @@ def heartbeats(beat: Callable[[], bool]) -> Any:
                 if not beat():
                     return
             except SandboxError as error:
-                _LOG.warning("a heartbeat was lost", extra={"code": error.code.value})
+                _LOG.warning("a heartbeat was lost: %s", error.code.value)
 
     thread = threading.Thread(target=run, name="task-heartbeats", daemon=True)
     thread.start()

@@ -1,4 +1,4 @@
-"""A certificate for one process on a loopback address, made anew at each start and trusted by one client only."""
+"""A certificate for one process on a loopback address, trusted by nobody but who is given it."""
 
 import ipaddress
 import os
@@ -7,14 +7,28 @@ from pathlib import Path
 from typing import Final
 
 from cryptography import x509
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
 from cryptography.x509.oid import NameOID
 
-__all__ = ["make_loopback_certificate"]
+from yingbi.errors import SandboxError
+from yingbi.key_files import read_secret
+
+__all__ = ["keep_loopback_certificate", "make_loopback_certificate"]
 
 _VALID_FOR: Final = timedelta(days=825)
+_LEFT: Final = timedelta(days=30)
+_UNREADABLE: Final = (
+    OSError,
+    SandboxError,
+    TypeError,
+    ValueError,
+    InvalidSignature,
+    UnsupportedAlgorithm,
+    x509.ExtensionNotFound,
+)
 _ADDRESS: Final = ipaddress.ip_address("127.0.0.1")
 
 
@@ -25,10 +39,38 @@ def make_loopback_certificate(folder: Path) -> tuple[Path, Path]:
     """
     key = ec.generate_private_key(ec.SECP256R1())
     certificate = _sign(key)
-    paths = folder / "loopback.pem", folder / "loopback.key"
+    paths = _paths(folder)
     _write(paths[0], certificate.public_bytes(Encoding.PEM))
     _write(paths[1], key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
     return paths
+
+
+def keep_loopback_certificate(folder: Path) -> tuple[Path, Path]:
+    """Return the certificate that is there, and its key, as long as it is good for a month; else make a new one.
+
+    Whoever was given it goes on trusting the process when that starts anew.
+    """
+    paths = _paths(folder)
+    return paths if _is_good(*paths) else make_loopback_certificate(folder)
+
+
+def _paths(folder: Path) -> tuple[Path, Path]:
+    return folder / "loopback.pem", folder / "loopback.key"
+
+
+def _is_good(path: Path, key_path: Path) -> bool:
+    """Tell whether both files are whole, belong together, and are valid at the address for long enough."""
+    try:
+        certificate = x509.load_pem_x509_certificate(path.read_bytes())
+        key = load_pem_private_key(read_secret(key_path), None)
+        certificate.verify_directly_issued_by(certificate)
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except _UNREADABLE:
+        return False
+    now = datetime.now(UTC)
+    is_valid = certificate.not_valid_before_utc <= now and now + _LEFT <= certificate.not_valid_after_utc
+    is_ours = _ADDRESS in names.get_values_for_type(x509.IPAddress)
+    return is_valid and is_ours and key.public_key() == certificate.public_key()
 
 
 def _sign(key: ec.EllipticCurvePrivateKey) -> x509.Certificate:

@@ -5,22 +5,20 @@ Every member makes it of the same log, terms and final state, and so byte for by
 
 from typing import Final
 
-from federated.horizontal.evaluation import LOSS_COUNTS, SCORE_COUNTS, evaluation_of, score_edges
+from federated.horizontal.evaluation import evaluation_of
 from federated.horizontal.state import State
 from federated.rounds.chain import Course
+from federated.scorecard.sums import check_sums, evaluate_sums, read_scores
 from policies.standing.federations import FederationStanding
 from sandbox.candidate import TrainedCandidate
 from yingbi.canonical import JsonValue
-from yingbi.models.evaluation import EvaluationRules, evaluate
-from yingbi.models.histogram import ScoreHistogram
-from yingbi.models.membership import check_membership
+from yingbi.models.evaluation import EvaluationRules
 from yingbi.plan.codec import common_digest
 from yingbi.plan.model import TrainingQuestion
 
 __all__ = ["DOCUMENT_VERSION", "make_candidate"]
 
 DOCUMENT_VERSION: Final = 1
-_TRAINING, _HOLD_OUT = 0, 1
 
 
 def make_candidate(
@@ -65,26 +63,12 @@ def _privacy(question: TrainingQuestion, course: Course, federation: FederationS
 
 
 def _evaluation(state: State, course: Course) -> JsonValue:
-    rules = EvaluationRules(least=course.spec.min_entities)
-    training, hold_out = _histogram(state, _TRAINING), _histogram(state, _HOLD_OUT)
-    return evaluate(training, hold_out, losses=_losses(state), rules=rules)
-
-
-def _histogram(state: State, split: int) -> ScoreHistogram:
-    counts = evaluation_of(state)[SCORE_COUNTS][split]
-    # With noise, a count can be below zero; nobody is.
-    goods, bads = (tuple(max(0.0, value) for value in counts[target].tolist()) for target in (0, 1))
-    return ScoreHistogram(edges=score_edges(), goods=goods, bads=bads)
-
-
-def _losses(state: State) -> tuple[list[float], list[float]]:
-    counts = evaluation_of(state)[LOSS_COUNTS]
-    return counts[_TRAINING].tolist(), counts[_HOLD_OUT].tolist()
+    return evaluate_sums(evaluation_of(state), EvaluationRules(least=course.spec.min_entities))
 
 
 def _advantage(state: State) -> float:
     """Return the advantage of the attack by loss; with too few rows to tell, that of an attack that always wins."""
-    found = check_membership(*_losses(state))
+    found = check_sums(evaluation_of(state))
     return 1.0 if found.reasons and found.advantage <= found.rule.most else found.advantage
 
 
@@ -94,7 +78,7 @@ def _smallest(model: JsonValue, state: State) -> int:
     if "target_counts" in state.arrays:
         counts += state.arrays["target_counts"].tolist()
     if evaluation_of(state):
-        training = _histogram(state, _TRAINING)
+        training, _ = read_scores(evaluation_of(state))
         counts += [training.good, training.bad]
     variables = model.get("variables") if isinstance(model, dict) else None
     for variable in variables if isinstance(variables, list) else []:

@@ -285,7 +285,8 @@ class Coordinator:
     def _take(self, outcome: Arrived | Lost, attempt: Attempt) -> NDArray[np.uint64] | None:
         """Return a participant's vector, kept, where it is the one that the log names; else nothing."""
         if isinstance(outcome, Lost):
-            _LOG.warning("%s round %d: %s is lost: %s", self._name, attempt.round, outcome.party, outcome.reason)
+            told = outcome.reason.value if outcome.code is None else f"{outcome.reason.value}: {outcome.code.value}"
+            _LOG.warning("%s round %d: %s is lost: %s", self._name, attempt.round, outcome.party, told)
             return None
         try:
             vector = parse_reply(outcome.content).vector
@@ -359,7 +360,7 @@ class Coordinator:
         self._recording.record(make)
 
     def _tell_end(self, federation: FederationStanding, grid: Grid) -> None:
-        """Give all members the last contributions, from which each makes the final state."""
+        """Give who waits for it the last contributions, from which each makes the final state."""
         last = federation.completed[-1]
         request = RoundRequest(
             ask=Ask.FINISH,
@@ -370,7 +371,9 @@ class Coordinator:
             given=self._given(federation),
         )
         content = write_request(request)
-        waiting = set(last.participants)
+        jobs = self._recording.standing.jobs
+        states = {one.node: job.state for one in federation.members if (job := jobs.get(one.job)) is not None}
+        waiting = {node for node in last.participants if states.get(node) is JobState.STARTED}
         tries = 0
         while waiting and not self._is_ending() and tries < self._limits.attempts:
             deadline_s = self._limits.deadline.total_seconds()

@@ -1,6 +1,8 @@
 """A node's agent and its member, put together: what `sandbox.node.joint` asks of whoever takes part in federations."""
 
+import logging
 from collections.abc import Callable
+from typing import Final
 
 from federated.horizontal.state import State
 from federated.rounds.binnings import Binnings
@@ -19,12 +21,14 @@ from sandbox.node.following import Follower
 from sandbox.node.joint import JointState
 from sandbox.node.statements import Made
 from sandbox.node.verifying import VerifiedJob
-from yingbi.errors import ErrorCode, RefusedError, SandboxError, UnavailableError
+from yingbi.errors import ErrorCode, RefusedError, SandboxError, TamperDetectedError, UnavailableError
 from yingbi.events.jobs import RefusalReason
 from yingbi.plan.codec import common_digest
 from yingbi.plan.model import TrainingQuestion
 
 __all__ = ["NodeJoint", "course_of_job"]
+
+_LOG: Final = logging.getLogger(__name__)
 
 MakesCandidate = Callable[[TrainingQuestion, Course, State, FederationStanding], TrainedCandidate]
 
@@ -73,9 +77,17 @@ class NodeJoint:
     def join(self, found: VerifiedJob) -> Made:
         """Return the statement with which an attempt of a member job joins its federation, where it left off."""
         training = _training(found)
-        self._sealed.unseal(found.job)
+        self._unseal(found.job)
         self._binnings.note(training)
         return self._member.join(found, federation=training.federation, terms=common_digest(training))
+
+    def _unseal(self, job: str) -> None:
+        try:
+            self._sealed.unseal(job)
+        except TamperDetectedError as error:
+            # A node that was restored without its keys: other jobs go on, and this one cannot take part in a round.
+            _LOG.error("the checkpoint of job %s is lost: %s", job, error.code)
+            self._sealed.destroy(job)
 
     def look(self, found: VerifiedJob) -> JointState:
         """Return where the federation of a started member job is, by the followed log."""
@@ -83,7 +95,9 @@ class NodeJoint:
         with self._follower.lock:
             standing = self._follower.standing.federations.get(training.federation)
             others = [self._follower.standing.jobs.get(one.job) for one in training.members]
-        if standing is None or standing.started.terms != common_digest(training):
+        if standing is not None and standing.started.terms != common_digest(training):
+            return JointState.ABORTED  # another federation has its id
+        if standing is None:
             # It will never start without all of its members.
             is_lost = any(one is not None and _is_over(one) for one in others)
             return JointState.ABORTED if is_lost else JointState.WAITING
@@ -94,8 +108,13 @@ class NodeJoint:
             # An attempt that has joined since waits for the federation to go on.
             is_old = attempts.get(found.job) == found.attempt
             return JointState.INTERRUPTED if is_old else JointState.WAITING
-        if standing.state is FederationState.COMPLETED and self._member.final_state(training.federation) is not None:
-            return JointState.FINISHED
+        if standing.state is FederationState.COMPLETED:
+            if self._member.final_state(training.federation) is not None:
+                return JointState.FINISHED
+            # Who took no part in the last round is not told of it, and has nothing to release.
+            nodes = {one.job: one.node for one in standing.members}
+            is_left_out = nodes.get(found.job) not in standing.completed[-1].participants
+            return JointState.ABORTED if is_left_out else JointState.WAITING
         return JointState.WAITING
 
     def result(self, question: TrainingQuestion) -> TrainedCandidate:
@@ -112,7 +131,8 @@ class NodeJoint:
         return self._candidate(question, course_of(question), state, standing)
 
     def seal(self, job: str) -> SealedState | None:
-        """Seal what an interrupted job may go on with."""
+        """Seal what an interrupted job may go on with; what a round that is under way computes then is not kept."""
+        self._member.forget(job, with_state=False)
         return self._sealed.seal(job)
 
     def sealed(self) -> tuple[tuple[str, str], ...]:

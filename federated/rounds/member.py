@@ -169,11 +169,13 @@ class Member:
         self._store.forget(job, with_state=with_state)
 
     def _follow_to(self, entry: int) -> None:
-        if self._follower.head.size <= entry:
-            self._follower.follow()
-        if self._follower.head.size <= entry:
-            raise _refused("the entry that opens this round is not in the log that can be had here")
-        self._follower.require_current()
+        # The agent follows too; what it is reading is waited for.
+        with self._follower.lock:
+            if self._follower.head.size <= entry:
+                self._follower.follow()
+            if self._follower.head.size <= entry:
+                raise _refused("the entry that opens this round is not in the log that can be had here")
+            self._follower.require_current()
 
     def _standing(self, federation: str) -> FederationStanding | None:
         with self._follower.lock:
@@ -201,15 +203,16 @@ class Member:
         state = self._input(run, federation, request)
         if state.digest() != attempt.round_input:
             raise _refused("the round's input is not the state that this node has computed")
-        stop = self._verifier.find_stop(run.found)
-        if stop is not None:
-            raise _refused(f"the job must stop: {stop}")
+        self._check_stop(run)
         computed = self._computed(run, request.round, state)
+        # SECURITY: computing and recording take their time; what was stopped meanwhile does not leave either.
+        self._check_stop(run)
         masked = self._mask(run, federation, attempt, computed.vector)
         entry = self._record(run, federation, attempt, masked, rho=computed.rho)
         # SECURITY: a vector leaves only while its attempt is open in the log that this node follows; one that was given
         # up is summed with nobody's, and two attempts' sums would differ by one member.
         self._check_open(self._again(federation.id), request)
+        self._check_stop(run)
         return Reply(vector=masked, entry=entry)
 
     def _check_open(self, federation: FederationStanding, request: RoundRequest) -> Attempt:
@@ -222,6 +225,11 @@ class Member:
         if format_time(self._clock.now()) >= attempt.expires_at:
             raise _refused("the attempt's time is over")
         return attempt
+
+    def _check_stop(self, run: MemberRun) -> None:
+        stop = self._verifier.find_stop(run.found)
+        if stop is not None:
+            raise _refused(f"the job must stop: {stop}")
 
     def _again(self, federation: str) -> FederationStanding:
         found = self._standing(federation)

@@ -8,12 +8,13 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import Engine, delete, insert, select, update
+from sqlalchemy import Connection, Engine, delete, insert, select, update
 
 from federated.horizontal.state import State
 from federated.rounds.state_bytes import read_state, write_state
 from sandbox.database import reading, writing
 from sandbox.node.joint_tables import JOINT_MEMBER, JOINT_SENT, JOINT_STATE, JOINT_VECTOR
+from yingbi.errors import ErrorCode, RefusedError
 from yingbi.statement import Statement, parse_statement
 
 __all__ = ["Computed", "Joined", "MemberStore"]
@@ -79,8 +80,13 @@ class MemberStore:
         return None if row is None else (int(row.round), read_state(row.state))
 
     def put_state(self, job: str, number: int, state: State) -> None:
-        """Keep a verified state in place of the one before it."""
+        """Keep a verified state in place of the one before it.
+
+        Raises:
+            RefusedError: the job's attempt is over.
+        """
         with writing(self._database) as connection:
+            _require_attempt(connection, job)
             connection.execute(delete(JOINT_STATE).where(JOINT_STATE.c.job == job))
             connection.execute(insert(JOINT_STATE).values(job=job, round=number, state=write_state(state)))
 
@@ -98,10 +104,12 @@ class MemberStore:
         """Keep what was computed for a round; what was computed for the rounds before it is erased.
 
         Raises:
+            RefusedError: the job's attempt is over.
             UnavailableError: something was kept for it already.
         """
         values = {"input": computed.input, "vector": computed.vector.astype("<u8").tobytes(), "rho": computed.rho}
         with writing(self._database) as connection:
+            _require_attempt(connection, job)
             connection.execute(delete(JOINT_VECTOR).where(JOINT_VECTOR.c.job == job, JOINT_VECTOR.c.round < number))
             connection.execute(insert(JOINT_VECTOR).values(job=job, round=number, **values))
 
@@ -117,3 +125,10 @@ class MemberStore:
         row = {"job": job, "round": number, "attempt": attempt, "envelope": statement.envelope}
         with writing(self._database) as connection:
             connection.execute(insert(JOINT_SENT).values(**row))
+
+
+def _require_attempt(connection: Connection, job: str) -> None:
+    """Refuse to keep what was computed while the attempt ended: it is not of what was sealed, or erased, then."""
+    keys = connection.execute(select(JOINT_MEMBER.c.private_key).where(JOINT_MEMBER.c.job == job)).scalars().all()
+    if keys and not any(keys):
+        raise RefusedError(ErrorCode.ROUND_REFUSED, "the attempt of the job is over at this node")

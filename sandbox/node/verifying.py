@@ -20,7 +20,7 @@ Before anything of a lease is kept, `check_lease` holds it against the followed 
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from policies.approvals import State
@@ -144,9 +144,13 @@ class VerifiedJob:
 
     @property
     def training(self) -> TrainingQuestion | None:
-        """Return what a member job asks, or nothing of any other job."""
+        """Return what a member job asks, of the version that it names, or nothing of any other job."""
         question = parse_plan(self.asking.plan).question if self.is_joint else None
-        return question if isinstance(question, TrainingQuestion) else None
+        if not isinstance(question, TrainingQuestion):
+            return None
+        # SECURITY: a plan may leave the version out; whatever is remembered of a version is remembered of this one.
+        version = dict(self.versions).get(dataset_id(question.source.dataset))
+        return replace(question, source=replace(question.source, version=version))
 
     @property
     def rounds(self) -> int:

@@ -18,7 +18,10 @@ from ledger.home import load_home
 from tests.lib.audited_log import AGREEMENT, BANK, AuditedLog, digest
 from tests.lib.command_line import Done, run
 from tests.lib.federation_evidence import real_run
+from tests.lib.sdk_desk import Desk, open_desk
+from tests.lib.sdk_federation import ASKED, Fed, FederationHub
 from yingbi.audit.controls import CONTROLS
+from yingbi.plan.codec import common_digest
 from yingbi.verify.__main__ import main as verify_alone
 
 
@@ -246,10 +249,19 @@ def test_what_is_missing_of_a_federation_ends_with_3_and_is_named(tmp_path: Path
     assert done.code == 3
     assert "could not be checked (C36)" in done.out
     assert "nothing was found" in done.out
-    alone = audited(bad, "controls", "--json")
-    assert (alone.code, alone.json["findings"]) == (3, 0)
+    given = audited(bad, "controls", "--federations", bad / "federations", "--json")
+    assert (given.code, given.json["findings"]) == (3, 0)
+
+
+def test_without_its_evidence_a_federation_is_told_to_be_unchecked(
+    federated: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alone = audited(federated, "controls", "--json")
+    assert (alone.code, alone.json["findings"]) == (0, 0)
     assert alone.json["unchecked"] > 3
-    assert "more" in audited(bad, "controls").out
+    assert audited(federated, "federations").code == 3
+    monkeypatch.setattr("yingbi.cli.audit._MAX_SHOWN", 3)
+    assert f"and {alone.json['unchecked'] - 3} more" in audited(federated, "controls").out
 
 
 def test_without_the_recipes_a_federation_could_not_be_checked(
@@ -288,6 +300,43 @@ def test_a_model_is_traced_by_its_federation(federated: Path) -> None:
     assert value["job"] == found.jobs[0]
     assert {"members", "federation", "round"} <= {step["phase"] for step in value["steps"]}
     assert found.federation in audited(federated, "trace", "--job", found.jobs[1], "--json").ok().out
+
+
+def feds_of(desk: Desk) -> dict[str, Fed]:
+    assert isinstance(desk.hub, FederationHub)
+    return desk.hub.feds
+
+
+def test_audit_fetch_says_what_a_hub_does_not_give(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tests.lib.sdk_desk.SdkHub", FederationHub)
+    desk = open_desk(tmp_path, monkeypatch)
+    (tmp_path / "training.json").write_text(json.dumps({"recipe": "logistic_regression", **ASKED}))
+    kept, out = tmp_path / "kept.json", tmp_path / "evidence"
+    name = desk.run("federation", "run", tmp_path / "training.json", "--keep", kept, "--json").ok().json["federation"]
+    done = desk.run("audit", "fetch", name, "--out", out, "--json")
+    assert (done.code, done.json["absent"], done.json["files"]) == (3, f"{name}/terms.json", 0)
+    done = desk.run("audit", "fetch", name, "--out", out, "--kept", kept, "--json").ok().json
+    assert (done["absent"], done["files"]) == (None, 1)
+    terms = (out / name / "terms.json").read_bytes()
+    assert f"sha256:{hashlib.sha256(terms).hexdigest()}" == common_digest(feds_of(desk)[name].question)
+    desk.run("federation", "status", name, "--follow").ok()
+    done = desk.run("audit", "fetch", name, "--out", out, "--kept", kept, "--json")
+    assert done.code == 3
+    assert f"{name}/1-1/futian-tax.bin" in done.json["absent"].split("\n")
+    (tmp_path / "other.json").write_text("{}")
+    assert desk.run("audit", "fetch", name, "--out", out, "--kept", tmp_path / "other.json").code == 64
+
+
+def test_audit_fetch_writes_nowhere_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tests.lib.sdk_desk.SdkHub", FederationHub)
+    desk = open_desk(tmp_path, monkeypatch)
+    (tmp_path / "training.json").write_text(json.dumps({"recipe": "logistic_regression", **ASKED}))
+    name = desk.run("federation", "run", tmp_path / "training.json", "--wait", "--json").ok().json["federation"]
+    for row in feds_of(desk)[name].rounds:
+        row["participants"][0] = "../../../futian-tax"
+    done = desk.run("audit", "fetch", name, "--out", tmp_path / "evidence", "--json")
+    assert done.error["code"] == "answer-malformed"
+    assert not (tmp_path / "evidence").exists()
 
 
 # --- what cannot be checked -------------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ What is left out is the network, the cage and Flower's own processes; tests of t
 import json
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from decimal import Decimal
@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 
 from api.federating import JoinKit
 from api.main import create_app
-from api.wiring import open_hub
+from api.wiring import Hub, open_hub
 from federated.content import Content
 from federated.flower.bundle import horizontal_bundle
 from federated.flower.grid import Grid
@@ -60,6 +60,7 @@ from tests.lib.nodes import NOW, publish_table
 from tests.lib.waiting import wait_until
 from yingbi.clock import Clock, FixedClock, format_time
 from yingbi.commitment import commit
+from yingbi.errors import ErrorCode, UnavailableError
 from yingbi.events.agreements import LegalBasis
 from yingbi.events.fields import Duty, PrivacyUnit
 from yingbi.events.outputs import DisclosureMode
@@ -76,7 +77,7 @@ from yingbi.plan.model import (
 )
 from yingbi.sealing import ResultKey
 
-__all__ = ["PARTNER", "PURPOSE", "UNITS", "FederatedWorld", "open_federation", "training_rows"]
+__all__ = ["PARTNER", "PURPOSE", "UNITS", "Died", "FederatedWorld", "open_federation", "terms", "training_rows"]
 
 UNITS = ("bao", "futian", "luohu")
 PARTNER, PURPOSE = "partner:bank-a", "credit.sme.research"
@@ -136,7 +137,7 @@ def terms(unit: str, *, private: bool = False, **changes: Any) -> Agreement:
         operations=("train.horizontal",),
         disclosure=Disclosure(min_entities=10, mode=DisclosureMode.PRIVATE if private else DisclosureMode.EXACT),
         privacy=Privacy(epsilon=Decimal(8), delta=Decimal("0.000001")) if private else None,
-        limits=Limits(jobs=20, jobs_per_day=20, rounds=2000),
+        limits=Limits(jobs=100, jobs_per_day=100, rounds=4000),
         approvals=Approvals(
             agreement=(Duty.UNIT_CDO, Duty.BUREAU_APPROVER),
             job=JobApproval.AUTOMATIC,
@@ -146,15 +147,28 @@ def terms(unit: str, *, private: bool = False, **changes: Any) -> Agreement:
     return replace(agreement, **changes)
 
 
-class _Bridge(httpx.BaseTransport):
-    """Carries a node's requests to the hub's application in this process."""
+class Died(BaseException):
+    """What a test raises where a node's process is killed."""
 
-    def __init__(self, client: AsgiClient) -> None:
-        self._client = client
+
+class _Bridge(httpx.BaseTransport):
+    """Carries a node's requests to the hub's application in this process, while there is one."""
+
+    def __init__(self, world: "FederatedWorld", unit: str) -> None:
+        self._world = world
+        self._unit = unit
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
-        path = request.url.raw_path.decode()
-        answer = self._client.request(request.method, path, content=request.read(), headers=dict(request.headers))
+        path, body = request.url.raw_path.decode(), request.read()
+        self._world.note(self._unit, path.encode(), *(part for pair in request.headers.raw for part in pair), body)
+        self._world.asking.add(request)
+        try:
+            if self._world.hub_stack is None:
+                raise httpx.ConnectError("no hub", request=request)
+            client = self._world.hub.client
+            answer = client.request(request.method, path, content=body, headers=dict(request.headers))
+        finally:
+            self._world.asking.discard(request)
         headers = [(name, value) for name, value in answer.headers.items() if name != "content-length"]
         return httpx.Response(answer.status_code, headers=headers, content=iter([answer.content]))
 
@@ -180,22 +194,30 @@ class _Handles(Handler):
     def handle(self, task: Task) -> Content:
         member = self.world.members.get(self.unit)
         if member is None:
-            raise AssertionError("nobody is here")
-        answer: Content = member.handle(task.content, app=task.app)
-        return answer
+            raise UnavailableError(ErrorCode.NODE_UNAVAILABLE, "nobody is here")
+        try:
+            answer: Content = member.handle(task.content, app=task.app)
+        except Died:
+            self.world.die(self.unit)
+            raise UnavailableError(ErrorCode.NODE_UNAVAILABLE, "nobody is here any more") from None
+        self.world.note(self.unit, *(array.tobytes() for array in answer.arrays.values()), str(answer.values).encode())
+        return self.world.on_the_way(self.unit, answer)
 
 
 @dataclass
 class _Way:
-    """The way to members in this process; `fault` says what happens to requests."""
+    """The way to members in this process, where it is not shut; `fault` says what happens to requests."""
 
     world: "FederatedWorld"
     app: str
+    is_shut: bool = False
     fault: Callable[[str, int], Fault | None] = lambda _node, _exchange: None
     grids: list[LocalGrid] = field(default_factory=list)
 
     @contextmanager
     def open(self, federation: str, nodes: Sequence[str]) -> Iterator[Grid]:
+        if self.is_shut:
+            raise UnavailableError(ErrorCode.NODE_UNAVAILABLE, "the way is shut")
         handlers = {node: _Handles(self.world, node.partition(":")[2]) for node in nodes}
         grid = LocalGrid(handlers, app=self.app, fault=lambda node, number: self.fault(node, number))
         self.grids.append(grid)
@@ -205,7 +227,7 @@ class _Way:
         raise AssertionError("nobody registers in process")
 
     def connected(self) -> Mapping[str, bool]:
-        return {f"node:{unit}": unit in self.world.members for unit in UNITS}
+        return {f"node:{unit}": unit in self.world.members for unit in self.world.units}
 
 
 @dataclass
@@ -220,33 +242,45 @@ class FederatedWorld:
     homes: dict[str, NodeHome] = field(default_factory=dict)
     agents: dict[str, OpenAgent] = field(default_factory=dict)
     members: dict[str, Any] = field(default_factory=dict)
-    apps: dict[str, _App] = field(default_factory=lambda: {unit: _App() for unit in UNITS})
+    apps: dict[str, _App] = field(default_factory=dict)
     threads: dict[str, tuple[threading.Thread, threading.Event]] = field(default_factory=dict)
     stacks: dict[str, ExitStack] = field(default_factory=dict)
+    units: tuple[str, ...] = UNITS
+    rows: Callable[[str, int], dict[str, Any]] = lambda unit, rows: training_rows(unit, rows)
+    on_the_way: Callable[[str, Content], Content] = lambda _unit, content: content
+    sent: dict[str, list[bytes]] | None = None
+    make_hub: Callable[[], AbstractContextManager[Hub]] | None = None
+    hub_stack: ExitStack | None = None
+    asking: set[httpx.Request] = field(default_factory=set)
 
     @property
     def standing(self) -> Any:
         """Return what stands at the hub."""
         return self.hub.hub.standing
 
+    def note(self, unit: str, *parts: bytes) -> None:
+        """Keep what leaves a unit's node, where a test wants to look at it."""
+        if self.sent is not None:
+            self.sent.setdefault(unit, []).extend(parts)
+
     def found(self, private: bool = False, rows: int = 400) -> None:
         """Bring in everybody, publish, and agree."""
         self.hub.staff()
         self.hub.admit(PARTNER, "bank")
-        for unit in UNITS:
+        for unit in self.units:
             self.hub.admit(f"unit:{unit}", "source-unit")
             self.hub.employ(f"person:cdo-{unit}", Duty.UNIT_CDO, employer=f"unit:{unit}")
             node = f"node:{unit}"
             registration = self.hub.registration(node, employer=f"unit:{unit}")
             self.hub.recorded("/v1/keys", registration, by=f"unit:{unit}")
             self._publish(unit, rows)
-        for unit in UNITS:
-            self._agree(terms(unit, private=private), unit)
+        for unit in self.units:
+            self.agree(terms(unit, private=private), unit)
 
     def _publish(self, unit: str, rows: int) -> None:
         dataset, home = loans(unit), self.homes[unit]
-        table = pa.table(training_rows(unit, rows))
-        table = table.set_column(1, "tax", pa.array(training_rows(unit, rows)["tax"], pa.int64(), from_pandas=True))
+        table = pa.table(self.rows(unit, rows))
+        table = table.set_column(1, "tax", pa.array(self.rows(unit, rows)["tax"], pa.int64(), from_pandas=True))
         path = self.folder / f"{unit}.parquet"
         pq.write_table(table, path)
         publish_table(home, dataset, path)
@@ -272,7 +306,8 @@ class FederatedWorld:
         graded = self.hub.state("dataset.graded", grades, issuer=person, name=name, on_behalf_of=dataset.owner)
         self.hub.recorded("/v1/datasets", graded, by=person)
 
-    def _agree(self, agreement: Agreement, unit: str) -> None:
+    def agree(self, agreement: Agreement, unit: str) -> None:
+        """Bring an agreement of a unit into force."""
         from policies.model import to_json
 
         proposal = self.hub.propose(agreement)
@@ -280,14 +315,34 @@ class FederatedWorld:
         for person, duty in ((f"person:cdo-{unit}", Duty.UNIT_CDO), ("person:approver", Duty.BUREAU_APPROVER)):
             self.hub.recorded("/v1/agreements", self.hub.sign_terms(agreement, person, duty), by=person)
 
+    # --- the hub
+
+    def open_hub(self) -> None:
+        """Open the hub over its folder, as its process does when it starts."""
+        assert self.make_hub is not None
+        with ExitStack() as stack:
+            hub = stack.enter_context(self.make_hub())
+            client = AsgiClient(create_app(hub))
+            stack.callback(client.close)
+            self.hub = HubWorld(hub=hub, clock=self.clock, client=client)
+            self.hub_stack = stack.pop_all()
+
+    def close_hub(self) -> None:
+        """End the hub; nodes do not reach it until it is opened again."""
+        stack, self.hub_stack = self.hub_stack, None
+        wait_until(lambda: not self.asking)
+        if stack is not None:
+            stack.close()
+
     # --- nodes
 
     def start(self, unit: str, *, runs: bool = False) -> OpenAgent:
         """Start a unit's agent, as a process would; with `runs` it works by itself."""
         if unit not in self.agents:
+            self.stop(unit)  # of what has died
             stack = ExitStack()
             home = self.homes.get(unit) or self.open_home(unit)
-            http = stack.enter_context(httpx.Client(transport=_Bridge(self.hub.client), base_url=self.hub.address))
+            http = stack.enter_context(httpx.Client(transport=_Bridge(self, unit), base_url=self.hub.address))
             agent = stack.enter_context(
                 open_agent(
                     home,
@@ -325,9 +380,17 @@ class FederatedWorld:
         if stack is not None:
             stack.close()
 
+    def die(self, unit: str) -> None:
+        """End a unit's agent as a process that is killed: it does nothing more, and only its lock is free."""
+        self.members.pop(unit, None)
+        found = self.threads.get(unit)
+        if found is not None:
+            found[1].set()
+        self.agents.pop(unit, None)
+
     def run_all(self) -> None:
         """Let all units' agents work by themselves."""
-        for unit in UNITS:
+        for unit in self.units:
             self.start(unit, runs=True)
 
     def open_home(self, unit: str) -> NodeHome:
@@ -337,7 +400,7 @@ class FederatedWorld:
 
     def tables(self) -> list[Table]:
         """Return the rows that the nodes' apps were given."""
-        tables = [self.apps[unit].table for unit in UNITS]
+        tables = [self.apps[unit].table for unit in self.units]
         return [table for table in tables if table is not None]
 
     def state(self, question: TrainingQuestion) -> State:
@@ -352,7 +415,7 @@ class FederatedWorld:
         """Return what the bank asks, of the first member."""
         members = tuple(
             Member(agreement=f"agr-{unit}", dataset=f"{unit}/loans", job=new_id("job"), node=f"node:{unit}")
-            for unit in UNITS
+            for unit in self.units
         )
         parts: dict[str, Any] = {
             "source": Source(dataset=members[0].dataset, version=1),
@@ -372,11 +435,13 @@ class FederatedWorld:
         }
         return TrainingQuestion(**(parts | changes))
 
-    def submit(self, question: TrainingQuestion) -> list[httpx.Response]:
+    def submit(self, question: TrainingQuestion, *, by: str = PARTNER) -> list[httpx.Response]:
         """Submit all member jobs; return the hub's answers."""
-        return [self.submit_member(question, member) for member in question.members]
+        return [self.submit_member(question, member, by=by) for member in question.members]
 
-    def submit_member(self, question: TrainingQuestion, member: Member, **changes: Any) -> httpx.Response:
+    def submit_member(
+        self, question: TrainingQuestion, member: Member, *, by: str = PARTNER, **changes: Any
+    ) -> httpx.Response:
         """Submit one member job."""
         own = replace(question, source=Source(dataset=member.dataset, version=1))
         opening = commit(plan_to_json(Plan(question=own)))
@@ -392,7 +457,7 @@ class FederatedWorld:
             "result_key": self.result_key.public,
             "expires_at": format_time(self.clock.now() + timedelta(days=2)),
         }
-        statement = self.hub.state("job.submitted", body | changes, issuer=PARTNER, name=member.job)
+        statement = self.hub.state("job.submitted", body | changes, issuer=by, name=member.job)
         openings = [
             {
                 "commitment": opening.commitment,
@@ -400,9 +465,7 @@ class FederatedWorld:
                 "value": json.loads(opening.value),
             }
         ]
-        return self.hub.post(
-            "/v1/jobs", statement, by=PARTNER, openings=openings, headers={"idempotency-key": member.job}
-        )
+        return self.hub.post("/v1/jobs", statement, by=by, openings=openings, headers={"idempotency-key": member.job})
 
     def wait_for(self, question: TrainingQuestion, state: str, *, seconds: float = 60.0) -> Any:
         """Wait until a federation is in a state, and return it."""
@@ -437,36 +500,42 @@ def open_federation(
     clock: Clock | None = None,
     limits: RoundLimits | None = None,
     fault: Callable[[str, int], Fault | None] | None = None,
+    units: tuple[str, ...] = UNITS,
+    table: Callable[[str, int], dict[str, Any]] | None = None,
+    shut: bool = False,
 ) -> Iterator[FederatedWorld]:
-    """Open the whole world below a folder."""
+    """Open the whole world below a folder.
+
+    With `shut` nobody is reached by the hub's own coordinators: a test says what a hub says, and asks members itself.
+    """
     clock = clock or FixedClock(NOW)
     home = new_hub(folder / "hub", clock)
     log_home = home.load_log()
     witnesses = LocalWitnesses(log_home.verifiers(), clock)
     bundle = horizontal_bundle()
     with ExitStack() as stack:
-        world = FederatedWorld(folder=folder, clock=clock, hub=None, way=None)  # type: ignore[arg-type]
-        world.way = _Way(world, bundle.digest)
+        world = FederatedWorld(folder=folder, clock=clock, hub=None, way=None, units=units)  # type: ignore[arg-type]
+        world.way = _Way(world, bundle.digest, is_shut=shut)
+        world.apps = {unit: _App() for unit in units}
         if fault is not None:
             world.way.fault = fault
-        hub = stack.enter_context(
-            open_hub(
-                home,
-                clock,
-                cosignatures=CosigningThread(witnesses.round()),
-                federation=world.way,
-                limits=limits or RoundLimits(deadline=timedelta(seconds=20)),
-            )
+        if table is not None:
+            world.rows = table
+        world.make_hub = lambda: open_hub(
+            home,
+            clock,
+            cosignatures=CosigningThread(witnesses.round()),
+            federation=world.way,
+            limits=limits or RoundLimits(deadline=timedelta(seconds=20)),
         )
-        client = AsgiClient(create_app(hub))
-        stack.callback(client.close)
-        world.hub = HubWorld(hub=hub, clock=clock, client=client)
+        stack.callback(world.close_hub)
+        world.open_hub()
         trust = {
             "v": 1,
             "policy": witnesses.text.decode(),
             "statement_roots": [world.hub.key("root").public.to_jwk()],
         }
-        for unit in UNITS:
+        for unit in units:
             config = NodeConfig(name=f"node:{unit}", owner=f"unit:{unit}", isolation="none-for-development")
             node = NodeHome.create(folder / unit, config, clock=clock)
             world.homes[unit] = node
@@ -475,5 +544,5 @@ def open_federation(
             world.found(private=private, rows=rows)
             yield world
         finally:
-            for unit in UNITS:
+            for unit in units:
                 world.stop(unit)

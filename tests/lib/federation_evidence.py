@@ -16,29 +16,33 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import httpx
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from ledger.tiles import TILE_WIDTH, bundle_path, decode_bundle
 from policies.model import to_json
 from sandbox.catalog.codec import dataset_to_json
-from tests.lib.federation import UNITS, FederatedWorld, open_federation
+from tests.lib.federation import PARTNER, UNITS, FederatedWorld, open_federation
 from tests.lib.federation import loans as dataset_of
 from tests.lib.federation import terms as agreement_of
 from tests.lib.hubs import BUREAU, fixed_key
 from tests.lib.mini_log import MiniLog, NoteKey, Signer, log_key, witness
+from tests.lib.sdk_hub import Pieces
 from tests.lib.waiting import wait_until
 from yingbi.audit.case import Case
 from yingbi.audit.contributions import Evidence
 from yingbi.audit.federation_checks import MakeReplay
 from yingbi.audit.folding import Documents, fold_log
 from yingbi.canonical import canonical_bytes, digest_bytes, digest_json
+from yingbi.client import Client, Patience, Settings, open_client
+from yingbi.client.federation_evidence import fetch_evidence
 from yingbi.clock import parse_time
 from yingbi.keys import SigningKey
 from yingbi.plan.codec import common_json
 from yingbi.plan.model import TrainingPrivacy, TrainingQuestion
 from yingbi.statement import sign
 
-__all__ = ["ORIGIN", "Row", "Run", "digest_of", "real_run"]
+__all__ = ["ORIGIN", "Row", "Run", "digest_of", "real_run", "run_of"]
 
 ORIGIN = "log.example/federated"
 _TRIES = 5
@@ -73,7 +77,10 @@ class Row:
 
 @dataclass(frozen=True)
 class Run:
-    """A log with one federation in it, and its evidence by the paths of a bundle."""
+    """A log with one federation in it, and its evidence by the paths of a bundle.
+
+    `files`: as the hub keeps it; `fetched`: as its partner was given it.
+    """
 
     rows: tuple[Row, ...]
     files: Mapping[str, bytes]
@@ -81,6 +88,7 @@ class Run:
     federation: str
     jobs: tuple[str, ...]
     result: str
+    fetched: Mapping[str, bytes | None]
     log_witness: NoteKey = field(default_factory=lambda: witness("w1"))
 
     # --- finding and damaging
@@ -178,6 +186,20 @@ def digest_of(name: str) -> str:
     return digest_bytes(name.encode())
 
 
+def connect(world: FederatedWorld, party: str) -> Client:
+    """Return a client of the world's hub."""
+
+    def send(request: httpx.Request) -> httpx.Response:
+        path = request.url.raw_path.decode()
+        answer = world.hub.client.request(request.method, path, content=request.content, headers=request.headers)
+        return httpx.Response(answer.status_code, headers=answer.headers, stream=Pieces([answer.content]))
+
+    settings = Settings(
+        url=world.hub.address, party=party, key=world.hub.key(party), clock=world.clock, patience=Patience(attempts=1)
+    )
+    return open_client(settings, httpx.MockTransport(send))
+
+
 @cache
 def real_run(*, private: bool = False) -> Run:
     """Run a federation once in this process, and return what is left of it: every round in its first attempt."""
@@ -195,18 +217,26 @@ def _run_once(*, private: bool) -> Run:
         world.run_all()
         question = world.question(**changes)
         assert [one.status_code for one in world.submit(question)] == [202] * 3
-        completed = world.wait_for(question, "completed")
+        world.wait_for(question, "completed")
         world.wait_for_jobs(question, "delivered", "released")
-        last = max(world.standing.jobs.get(one.job).entries[-1] for one in question.members)
-        wait_until(lambda: _published_size(world.hub.client) > last, seconds=30)
-        return Run(
-            rows=tuple(_rows(world.hub.client)),
-            files=_files(world, question),
-            texts=_texts(private=private),
-            federation=question.federation,
-            jobs=tuple(one.job for one in question.members),
-            result=str(completed.life.result),
-        )
+        return run_of(world, question)
+
+
+def run_of(world: FederatedWorld, question: TrainingQuestion) -> Run:
+    """Return what is left of a federation of a world, with the whole log."""
+    last = max(world.standing.jobs.get(one.job).entries[-1] for one in question.members)
+    wait_until(lambda: _published_size(world.hub.client) > last, seconds=30)
+    with connect(world, PARTNER) as client:
+        fetched = dict(map(client.run, client.run(fetch_evidence(client.hub, question.federation))))
+    return Run(
+        fetched=fetched,
+        rows=tuple(_rows(world.hub.client)),
+        files=_files(world, question),
+        texts=_texts(private=question.privacy is not None),
+        federation=question.federation,
+        jobs=tuple(one.job for one in question.members),
+        result=str(world.standing.federations.get(question.federation).life.result),
+    )
 
 
 def _files(world: FederatedWorld, question: TrainingQuestion) -> dict[str, bytes]:

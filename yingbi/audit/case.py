@@ -57,6 +57,13 @@ class Case:
         return tell_federations(self.reading)
 
     @cached_property
+    def federation_of(self) -> Mapping[str, FederationStory]:
+        """Return the federation of each job: which it was started in, or else has joined."""
+        told = self.federations.values()
+        joined = {body.job: story for story in told for _, body in story.joins}
+        return joined | {item.job: story for story in told for item in story.members}
+
+    @cached_property
     def federation_checks(self) -> Mapping[str, FederationCheck]:
         """Return what came of holding each federation against its evidence."""
         return {

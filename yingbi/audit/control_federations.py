@@ -12,7 +12,7 @@ from policies.federations import MAX_ATTEMPTS
 from yingbi.audit.case import Case
 from yingbi.audit.facts import Fact
 from yingbi.audit.federation_sets import seen_through
-from yingbi.audit.federations import Closed, FederationStory, TriedRound, federation_of_job
+from yingbi.audit.federations import Closed, FederationStory, TriedRound
 from yingbi.audit.findings import Hit
 from yingbi.events import EntryType
 from yingbi.events.federations import (
@@ -67,7 +67,7 @@ def wrong_spending(case: Case) -> Iterator[Hit]:
 def releases_without_completion(case: Case) -> Iterator[Hit]:
     """Yield releases of jobs that train whose federation was not completed before."""
     for fact in training_releases(case):
-        story = federation_of_job(case.federations.values(), str(fact.job))
+        story = case.federation_of.get(str(fact.job))
         completed = None if story is None else story.completed
         if story is None or completed is None or completed[0].index > fact.index:
             what = "a federation" if story is None else story.id

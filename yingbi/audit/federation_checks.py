@@ -149,7 +149,7 @@ class _Check:
         if not self.story.attempts:
             return None
         if terms is None or data is None or make is None:
-            why = "without its terms" if terms is None else "without the recipes (they take the extra `node`)"
+            why = "without its terms" if terms is None else "without the recipes (they take the extra `federated`)"
             self.missing_states.append(f"the states of {self.story.id}: not computed again {why}")
             return None
         opened = self.story.attempts[0]
@@ -373,7 +373,7 @@ def _epsilon(rho: float, delta: float) -> float:
             high = right
         else:
             low = left
-    return bound((low + high) / 2)
+    return max(0.0, bound((low + high) / 2))
 
 
 def _bound(rho: float, log_delta: float, place: float) -> float:

@@ -3,7 +3,7 @@
 Everything that was recorded is told, whether it had an effect or not; what is wrong with it, the controls say.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -19,7 +19,7 @@ from yingbi.events.federations import (
     FederationStarted,
 )
 
-__all__ = ["Closed", "FederationStory", "Given", "TriedRound", "federation_of_job", "tell_federations"]
+__all__ = ["Closed", "FederationStory", "Given", "TriedRound", "tell_federations"]
 
 _ENDS: Final = (EntryType.FEDERATION_INTERRUPTED, EntryType.FEDERATION_ABORTED, EntryType.FEDERATION_COMPLETED)
 
@@ -159,14 +159,6 @@ def tell_federations(reading: Reading) -> Mapping[str, FederationStory]:
         if fact.type.noun == "federation":
             found.setdefault(fact.id, []).append(fact)
     return {name: _tell(name, facts) for name, facts in found.items()}
-
-
-def federation_of_job(stories: Iterable[FederationStory], job: str) -> FederationStory | None:
-    """Return the federation that was started with a job as a member, or that a job has joined; else nothing."""
-    told = list(stories)
-    started = (one for one in told if any(item.job == job for item in one.members))
-    joined = (one for one in told if any(body.job == job for _, body in one.joins))
-    return next(started, None) or next(joined, None)
 
 
 def _tell(name: str, facts: list[Fact]) -> FederationStory:

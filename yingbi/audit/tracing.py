@@ -7,7 +7,7 @@ from typing import Final
 from yingbi.audit.case import Case
 from yingbi.audit.facts import Fact
 from yingbi.audit.federation_report import federation_row
-from yingbi.audit.federations import FederationStory, federation_of_job
+from yingbi.audit.federations import FederationStory
 from yingbi.audit.stories import Story
 from yingbi.canonical import JsonValue
 from yingbi.errors import ErrorCode, NotFoundError
@@ -147,7 +147,7 @@ def trace_job(case: Case, job: str, *, is_brief: bool = False) -> Trace:
     story = case.stories.get(job)
     if story is None:
         raise NotFoundError(ErrorCode.OUTPUT_NOT_FOUND, "no entry of the log names this job")
-    federation = federation_of_job(case.federations.values(), job)
+    federation = case.federation_of.get(job)
     others = () if federation is None or is_brief else tuple(_members(case, federation, job))
     facts = {fact.index: fact for fact in (*story.facts, *_of_federation(federation, is_brief=is_brief))}
     own = ((_PHASE_OF[facts[index].type], facts[index]) for index in sorted(facts))

@@ -16,7 +16,9 @@ from rich.console import Console
 from rich.text import Text
 from rich.tree import Tree
 
+from yingbi.canonical import canonical_bytes
 from yingbi.cli.audit_sources import import_replay, open_source
+from yingbi.cli.job import ProfileOption, opened_client
 from yingbi.cli.output import (
     JsonFlag,
     fail,
@@ -199,7 +201,44 @@ def controls(
     if paper is not None:
         write_bytes(working_paper(opened.case, results, language()), paper)
     _show_controls(results, as_json=as_json)
-    raise typer.Exit(_exit_code(results))
+    # What was left out on purpose is told, and is no reason to fail: as for a bundle without documents.
+    raise typer.Exit(_exit_code(results, is_whole=opened.evidence is not None))
+
+
+@app.command("fetch", help=t("audit.fetch.help"))
+def fetch(
+    federation: Annotated[str, typer.Argument(help=t("audit.argument.federation"))],
+    out: Annotated[Path, typer.Option("--out", "-o", help=t("audit.option.fetch_out"), file_okay=False)],
+    kept: Annotated[Path | None, typer.Option("--kept", help=t("audit.option.kept"), dir_okay=False)] = None,
+    profile: ProfileOption = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Fetch terms and contributions of a federation from a hub; end with 3 where some are not to be had."""
+    from yingbi.client.federation_evidence import fetch_evidence
+
+    fetched, absent = 0, []
+    with opened_client(profile) as client:
+        for steps in client.run(fetch_evidence(client.hub, federation)):
+            path, data = client.run(steps)
+            if data is None and path.endswith("/terms.json") and kept is not None:
+                data = _kept_terms(kept)
+            if data is None:
+                absent.append(path)
+                continue
+            (out / path).parent.mkdir(parents=True, exist_ok=True)
+            write_bytes(data, out / path)
+            fetched += 1
+    fields = {"folder": str(out), "files": fetched, "absent": "\n".join(absent) or None}
+    show_fields(t("audit.fetch.title"), fields, as_json=as_json)
+    raise typer.Exit(int(ExitCode.COULD_NOT_CHECK if absent else ExitCode.OK))
+
+
+def _kept_terms(path: Path) -> bytes:
+    """Return the terms in what a partner keeps of a federation (`yingbi federation run --keep`)."""
+    try:
+        return canonical_bytes(json.loads(read_file(path))["terms"])
+    except (ValueError, KeyError, TypeError, RecursionError):
+        raise InvalidRequestError(ErrorCode.USAGE, "expected what `yingbi federation run --keep` has written") from None
 
 
 @app.command("federations", help=t("audit.federations.help"))
@@ -228,11 +267,12 @@ def federations(
     raise typer.Exit(_exit_code(results))
 
 
-def _exit_code(results: "tuple[ControlResult, ...]") -> int:
-    """Return 1 where something was found, 3 where something could not be looked at, else 0."""
+def _exit_code(results: "tuple[ControlResult, ...]", *, is_whole: bool = True) -> int:
+    """Return 1 where something was found, 3 where something of what is here could not be looked at, else 0."""
     if any(result.findings for result in results):
         return int(ExitCode.INVALID)
-    return int(ExitCode.COULD_NOT_CHECK if any(result.unchecked for result in results) else ExitCode.OK)
+    is_unchecked = is_whole and any(result.unchecked for result in results)
+    return int(ExitCode.COULD_NOT_CHECK if is_unchecked else ExitCode.OK)
 
 
 @contextmanager

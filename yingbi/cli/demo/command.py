@@ -50,16 +50,16 @@ def demo(
             setting.open_units(stage, cast, url)
             say(console, "agreement")
             setting.agree(cast)
-            usual = {"agreement": setting.AGREEMENT, "purpose": setting.PURPOSE}
-            cast.write_profiles(place / "profiles", {setting.BANK: usual})
             story.ask(console, stage, cast)
             say(console, "federation.units")
             federation.open_funds(stage, cast, url)
-            federation.train(console, stage, cast)
-            federation.suspend(console, cast)
+            usual = {"agreement": setting.AGREEMENT, "purpose": setting.PURPOSE}
+            cast.write_profiles(place / "profiles", {setting.BANK: usual})
+            trained = {federation.train(console, stage, cast): setting.BANK}
+            trained[federation.suspend(console, stage, cast)] = federation.OTHER_BANK
             if not keep:
                 story.stop_everything(console, stage, cast)
-            story.audit(console, stage, cast)
+            story.audit(console, stage, cast, trained)
         finally:
             cast.close()
         console.print()

@@ -72,10 +72,11 @@ def _start_node(stage: Stage, fund: Unit) -> None:
     stage.start(fund.name, "node", "run", "--node", fund.name, "--federated")
 
 
-def train(console: Teller, stage: Stage, cast: Cast) -> None:
-    """Train for the first bank; one node is killed in the middle, and comes back."""
+def train(console: Teller, stage: Stage, cast: Cast) -> str:
+    """Train for the first bank; one node is killed in the middle, and comes back. Return the federation's id."""
     say(console, "federation.train")
     run = begin(cast.client(BANK), BANK)
+    _keep(stage, run)
     _wait(run, lambda: len(run.status.rounds) >= _KILLED_AFTER)
     _tell(console, run)
     say(console, "federation.kill")
@@ -92,12 +93,14 @@ def train(console: Teller, stage: Stage, cast: Cast) -> None:
     console.print(str(model), markup=False)
     found = model.metrics
     _expect(found["auc"] > _LEAST_AUC, "the model does not tell those apart who default")
+    return run.id
 
 
-def suspend(console: Teller, cast: Cast) -> None:
-    """Train for the second bank; an officer suspends its agreement in the middle, and the run stops."""
+def suspend(console: Teller, stage: Stage, cast: Cast) -> str:
+    """Train for the second bank; an officer suspends its agreement in the middle, and the run stops. Return its id."""
     say(console, "federation.suspend")
     run = begin(cast.client(OTHER_BANK), OTHER_BANK)
+    _keep(stage, run)
     _wait(run, lambda: len(run.status.rounds) >= 1)
     fund = FUNDS[0]
     client = cast.client(fund.officer)
@@ -114,6 +117,14 @@ def suspend(console: Teller, cast: Cast) -> None:
     _wait(run, lambda: run.status.state == "interrupted")
     _tell(console, run)
     _expect(run.status.reason == "agreement-suspended", f"the run stopped because of `{run.status.reason}`")
+    return run.id
+
+
+def _keep(stage: Stage, run: Federation) -> None:
+    """Keep what the bank alone has of a federation, and an auditor asks it for."""
+    folder = stage.folder / "kept"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    run.save(folder / f"{run.id}.json")
 
 
 def begin(client: Client, bank: str) -> Federation:

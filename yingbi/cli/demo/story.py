@@ -1,6 +1,7 @@
 """The story: a bank asks three questions, a unit stops everything at once, an auditor proves what happened."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from time import monotonic, sleep
 from typing import Final
@@ -69,18 +70,29 @@ def stop_everything(console: Teller, stage: Stage, cast: Cast) -> None:
         raise _failed("a question to a node that was withdrawn was not refused")
 
 
-def audit(console: Teller, stage: Stage, cast: Cast) -> None:
-    """Export what is public, and prove offline, from files and public keys alone, what happened."""
+def audit(console: Teller, stage: Stage, cast: Cast, federations: Mapping[str, str]) -> None:
+    """Export what is public, and prove offline, from files and public keys alone, what happened.
+
+    Args:
+        console: to tell it on.
+        stage: where it plays.
+        cast: who plays.
+        federations: the ids of federations, and the bank that each is for.
+    """
     say(console, "audit")
     folder = stage.folder
     stage.command("log", "export", "log", "--log", "hub/log")
     (folder / "log" / "witness.vkey").write_text(_witness_key(folder), encoding="utf-8")
     documents = _documents(stage, cast)
-    common = ("--log", "log", "--trust", "roots.json", "--documents", documents)
+    for federation, bank in federations.items():
+        kept, profile = f"kept/{federation}.json", stage.folder / "profiles" / f"{cast.key_file(bank).stem}.toml"
+        stage.command("audit", "fetch", federation, "--out", "federations", "--kept", kept, "--profile", profile)
+    common = ("--log", "log", "--trust", "roots.json", "--documents", documents, "--federations", "federations")
     stage.command("audit", "bundle", *common, "--receipts", "receipts", "--out", "bundle.zip")
     _show(
         console, "verify bundle.zip --trust roots.json", stage.command("verify", "bundle.zip", "--trust", "roots.json")
     )
+    _show(console, "audit federations", stage.command("audit", "federations", *common))
     _show(console, "audit controls", stage.command("audit", "controls", *common))
     say(console, "tamper")
     _try_tampering(console, stage)

@@ -1,7 +1,7 @@
 """Every damage to a federation that really ran is found, by the control that is for it and at its entries."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 
 import numpy as np
@@ -160,6 +160,10 @@ def _only_the_server(run: Run) -> Run:
     return run.without(run.find(GAVE, round=2, issuer=BAO))
 
 
+def _recorded_too_late(run: Run) -> Run:
+    return run.move(run.find(GAVE, round=2, issuer=BAO), run.find(CLOSED, round=2))
+
+
 def _only_the_node(run: Run) -> Run:
     index = run.find(CLOSED, round=2)
     named = [row for row in run.rows[index].body["contributions"] if row["party"] != BAO]
@@ -231,6 +235,7 @@ DAMAGES = {
     "a round again": Damage("federation-rounds", "began again after it was completed", _round_again),
     "a member that never joined": Damage("federation-rounds", "had not joined on these terms", _never_joined),
     "only the server's entry": Damage("federation-sides", f"that {BAO} did not record", _only_the_server),
+    "an entry after it was summed": Damage("federation-sides", f"that {BAO} did not record", _recorded_too_late),
     "only the node's entry": Damage("federation-sides", "that the server does not name", _only_the_node),
     "other words of both": Damage("federation-sides", f"another contribution of {BAO}", _other_words),
     "one who gave twice": Damage("federation-sides", f"{BAO} contributed twice", _twice),
@@ -252,6 +257,19 @@ def test_damage_to_the_log_is_found(run: Run, name: str) -> None:
     assert any(damage.message in finding.message for finding in after[damage.control]), after
     assert damage.others <= set(after)
     assert after.keys() & {"foreign-signature", "replay"} == set(), "the damage is signed and said once, as it would be"
+
+
+def test_sums_that_together_show_one_unit_are_found(run: Run) -> None:
+    started = run.rows[run.find(STARTED)]
+    stranger = {"node": "node:zeta", "job": "job-zeta", "attempt": 1}
+    second = started.saying(members=[*started.body["members"][:2], stranger]).again("second")
+    bad = run.insert(len(run.rows), replace(second, payload=second.payload | {"id": "fed-second"}))
+    messages = {finding.message: finding for finding in found(bad.case(Replay))["federation-members"]}
+    shown = "with the exact sums of earlier federations, this one shows the data of one or two units"
+    assert messages[shown].subject == "fed-second"
+    assert messages[shown].indexes == (len(run.rows),)
+    same = run.insert(len(run.rows), replace(started.again("same"), payload=started.payload | {"id": "fed-same"}))
+    assert shown not in told(same.case(Replay), "federation-members"), "the same sum twice shows nothing more"
 
 
 # --- what lies beside the log -----------------------------------------------------------------------------------------
@@ -380,7 +398,7 @@ def test_without_the_recipes_sums_are_checked_and_states_are_not(run: Run) -> No
     case = run.case(None)
     assert found(case) == {}
     (text,) = unchecked(case)["federation-states"]
-    assert "they take the extra `node`" in text
+    assert "they take the extra `federated`" in text
     assert set(case.federation_checks[run.federation].outcomes) == {RoundOutcome.SUMMED}
 
 
