@@ -1,5 +1,6 @@
 """Federations as people see them."""
 
+import json
 from collections.abc import Sequence
 
 from api.federation_groups import Group
@@ -10,9 +11,11 @@ from api.visibility import may_see_job
 from api.wiring import Hub
 from federated.rounds.coordinator import RoundFigures
 from policies.federations import Attempt, FederationState
-from policies.standing import Standing
+from policies.standing import JobStanding, Standing
 from policies.standing.federations import FederationStanding
+from yingbi.errors import NotFoundError
 from yingbi.events import EntryType
+from yingbi.events.jobs import CancellationReason
 
 __all__ = ["WAITING", "federation_out", "visible_federation"]
 
@@ -42,7 +45,7 @@ def federation_out(hub: Hub, standing: Standing, group: Group) -> FederationOut:
     return FederationOut(
         federation=group.id,
         state=WAITING if started is None else started.state.value,
-        reason=None if started is None else _reason(hub, started),
+        reason=_refusal(hub, jobs) if started is None else _reason(hub, started),
         partner=jobs[0].partner,
         recipe=question.recipe.value,
         terms=group.terms,
@@ -55,6 +58,20 @@ def federation_out(hub: Hub, standing: Standing, group: Group) -> FederationOut:
         result=started.life.result if started is not None and is_over else None,
         entries=[] if started is None else list(started.entries),
     )
+
+
+def _refusal(hub: Hub, jobs: Sequence[JobStanding]) -> str | None:
+    """Return why the log refused to begin a federation for good: the bureau's note where it called its jobs off."""
+    for entry in (hub.recorder.read(index).statement for job in jobs for index in reversed(job.entries)):
+        body = entry.payload.body
+        is_called_off = entry.type is EntryType.JOB_CANCELLED and entry.payload.issuer == hub.bureau.party
+        if is_called_off and body["reason"] == CancellationReason.FEDERATION_ENDED and body["note"] is not None:
+            try:
+                note = json.loads(hub.store.read_opening(str(body["note"])).value)
+            except NotFoundError:
+                return None  # erased
+            return f"{note['rule']}: {note['message']}"
+    return None
 
 
 def _reason(hub: Hub, started: FederationStanding) -> str | None:

@@ -15,7 +15,7 @@ from policies.standing import Rule, StatementRefusedError
 from policies.standing.federations import FederationRegister
 from policies.standing.said import Effect, Said
 from policies.standing.sums import Sums
-from tests.lib.federation import FederatedWorld, open_federation
+from tests.lib.federation import PARTNER, FederatedWorld, open_federation
 from tests.lib.waiting import wait_until
 from yingbi.plan.model import Recipe, TrainingQuestion
 
@@ -47,6 +47,8 @@ def test_what_the_rule_of_sets_forbids_is_called_off_with_its_reason(
         assert {cancellation(world, one.job)["reason"] for one in question.members} == {"federation-ended"}
         message = "an earlier sum differs by the data of fewer than three units"
         assert told(world, question) == [{"rule": "sets", "message": message}] * 3
+        status = world.hub.ask("GET", f"/v1/federations/{question.federation}", by=PARTNER).json()
+        assert (status["state"], status["reason"]) == ("waiting", f"sets: {message}")
         # All of them had joined; nodes are free again, and what may be trained is.
         again = world.question(recipe=Recipe.WOE_BINS)
         world.submit(again)

@@ -199,7 +199,7 @@ def test_nothing_is_left_to_read_in_the_files_of_the_database(
     sealed: SealedStore, members: MemberStore, database: Engine, tmp_path: Path
 ) -> None:
     # A SQLite that was not built to overwrite what it deletes.
-    event.listen(database, "connect", lambda connection, _: connection.execute("pragma secure_delete=off"))
+    event.listen(database, "connect", lambda connection, _: connection.execute("pragma secure_delete=off"), insert=True)
     database.dispose()
     marker = os.urandom(4096)
     vector = np.frombuffer(marker, dtype=np.uint64)
