@@ -96,7 +96,9 @@ def test_three_funds_trained_one_model_and_another_run_was_stopped(done: Done, f
     assert (types.count("federation.completed"), types.count("federation.interrupted")) == (1, 1)
     model = json.loads((folder / "models" / "model.json").read_text("utf-8"))
     assert {member["node"] for member in model["members"]} == {f"node:futian-{name}" for name in FUND_NAMES}
-    audited = run("audit", "federations", "--log", folder / "bundle.zip", "--trust", folder / "roots.json", "--json").ok()
+    audited = run(
+        "audit", "federations", "--log", folder / "bundle.zip", "--trust", folder / "roots.json", "--json"
+    ).ok()
     assert [len(one["rounds"]) > 0 for one in audited.json["federations"]] == [True, True]
     assert "<svg" in (folder / "models" / "card.html").read_text("utf-8")
 

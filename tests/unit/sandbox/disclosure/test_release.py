@@ -444,9 +444,7 @@ def test_no_suppressed_value_is_in_what_leaves(sizes: list[int], place: int, zer
 # --- models -----------------------------------------------------------------------------------------------------------
 
 
-def _release_model(
-    candidate: RegressionCandidate, history: RecordingHistory | None = None
-) -> Outgoing | Held:
+def _release_model(candidate: RegressionCandidate, history: RecordingHistory | None = None) -> Outgoing | Held:
     return release(
         candidate, DisclosureRules(), history or RecordingHistory(), context=ReleaseContext(catalogue=catalogue())
     )
