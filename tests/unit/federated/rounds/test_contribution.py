@@ -135,7 +135,7 @@ def test_what_is_refused_or_fails_is_spent(node: Node) -> None:
         raise SandboxError(ErrorCode.ENGINE_FAILED, "no")
 
     for gives, error in ((fail, SandboxError), (lambda arrays: {}, InvalidRequestError)):
-        node.app.gives = gives  # type: ignore[assignment]
+        node.app.gives = gives
         with pytest.raises(error):
             give(node, node.run(RHO))
     assert node.accountant.reservation("job-1").spent == Decimal(RHO)

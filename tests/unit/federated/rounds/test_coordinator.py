@@ -126,7 +126,7 @@ class World:
             if content is not None:
                 told = vector_digest(vector) if content.arrays.get("told") is None else str(content.values["digest"])
                 body = {"contribution": told, "rho": self.course.spent(1)}
-                self.alliance.take(self.alliance.contributing(self.federation, name, **body))  # type: ignore[arg-type]
+                self.alliance.take(self.alliance.contributing(self.federation, name, **body))
             yield self.outcome(node, content)
 
     def kept_state(self, number: int) -> State:

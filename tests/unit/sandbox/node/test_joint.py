@@ -29,7 +29,7 @@ class Alone:
 
 def of(kind: type) -> Any:
     """Return an admitted question of which nothing is looked at."""
-    found = object.__new__(kind)
+    found: Any = object.__new__(kind)
     if kind is AdmittedTraining:
         object.__setattr__(found, "question", "what is asked")
     return found
@@ -37,7 +37,8 @@ def of(kind: type) -> Any:
 
 def test_what_a_node_answers_alone_is_answered_by_its_engine() -> None:
     alone, slot = Alone(), JointSlot()
-    engine, asked = JointEngine(alone, slot), of(Admitted)
+    asked = of(Admitted)
+    engine: Any = JointEngine(alone, slot)
     assert slot.engine is alone
     on_progress, cancel = (lambda part: None), (lambda: False)
     assert engine.run(asked, limits=LIMITS, on_progress=on_progress, cancel=cancel) == ("alone", asked)
@@ -46,8 +47,9 @@ def test_what_a_node_answers_alone_is_answered_by_its_engine() -> None:
 
 def test_what_is_a_federations_is_answered_by_who_takes_part() -> None:
     alone, slot = Alone(), JointSlot()
-    engine = JointEngine(alone, slot)
-    slot.work = SimpleNamespace(result=lambda question: ("together", question))  # type: ignore[assignment]
+    engine: Any = JointEngine(alone, slot)
+    work: Any = SimpleNamespace(result=lambda question: ("together", question))
+    slot.work = work
     assert engine.run(of(AdmittedTraining), limits=LIMITS) == ("together", "what is asked")
     assert alone.told == {}
 
