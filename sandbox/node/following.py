@@ -164,12 +164,22 @@ class Follower:
         Raises:
             SandboxError: as for `advance`; or the log cannot be read (UnavailableError).
         """
+        before = self._head.size
         try:
             note = self._source.checkpoint()
         except SandboxError as error:
             self._trouble = error
             raise
-        return self.advance(note)
+        with self._lock:
+            trouble = self._trouble
+            try:
+                return self.advance(note)
+            except VerificationError as error:
+                if error.code is not ErrorCode.CHECKPOINT_OLD or self._head.size == before:
+                    raise
+                # Another thread went on while this copy was on its way: nobody served an old one.
+                self._trouble = trouble
+                return self._head
 
     def advance(self, note: bytes) -> FollowedHead:
         """Accept a signed checkpoint, wherever it came from, after all rules above; return the newest head.

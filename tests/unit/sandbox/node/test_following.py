@@ -237,6 +237,29 @@ def test_an_old_checkpoint_is_refused_and_passes(scene: Scene) -> None:
         assert opened.reports.unresolved() == ()
 
 
+def test_a_checkpoint_that_another_thread_has_passed_meanwhile_is_no_trouble(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with scene.agent() as opened:
+        follower = opened.follower
+        follower.follow()
+        old = scene.hub.log.reader.published().note
+        something(scene.hub)
+
+        def late() -> bytes:
+            monkeypatch.undo()
+            follower.follow()
+            return old
+
+        monkeypatch.setattr(follower._source, "checkpoint", late)
+        assert follower.follow().size == head_of(scene.hub).size
+        assert follower.trouble is None
+        # Served when nothing went on meanwhile, it is an old copy.
+        monkeypatch.setattr(follower._source, "checkpoint", lambda: old)
+        with pytest.raises(VerificationError):
+            follower.follow()
+
+
 def expect_fork(scene: Scene, opened: OpenAgent, note: bytes, kind: EvidenceKind) -> None:
     with pytest.raises(TamperDetectedError) as caught:
         opened.follower.advance(note)
