@@ -11,7 +11,7 @@ from policies.federations import FederationState, Round
 from policies.jobs import JobState
 from sandbox.node.joint import JointState
 from tests.unit.federated.rounds.test_course import question
-from yingbi.errors import InvalidRequestError, RefusedError, UnavailableError
+from yingbi.errors import ErrorCode, InvalidRequestError, RefusedError, TamperDetectedError, UnavailableError
 from yingbi.events.jobs import RefusalReason
 from yingbi.plan.codec import common_digest
 
@@ -148,3 +148,13 @@ def test_what_is_sealed_is_not_added_to_and_what_is_over_is_settled(node: Node) 
     node.calls.clear()
     node.joint.forget("job-bao", with_state=True)
     assert node.calls == ["forget True", "close", "destroy", "settle"]
+
+
+def test_a_checkpoint_that_cannot_be_opened_ends_no_node(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(job: str) -> None:
+        raise TamperDetectedError(ErrorCode.STORE_DAMAGED, "a sealed checkpoint cannot be opened")
+
+    monkeypatch.setattr(node.joint._sealed, "unseal", broken)
+    found: Any = SimpleNamespace(training=QUESTION, job="job-bao", attempt=2)
+    assert node.joint.join(found) == {"federation": QUESTION.federation, "terms": TERMS}
+    assert node.calls == ["destroy", "bins"]
