@@ -156,5 +156,6 @@ def test_a_checkpoint_that_cannot_be_opened_ends_no_node(node: Node, monkeypatch
 
     monkeypatch.setattr(node.joint._sealed, "unseal", broken)
     found: Any = SimpleNamespace(training=QUESTION, job="job-bao", attempt=2)
-    assert node.joint.join(found) == {"federation": QUESTION.federation, "terms": TERMS}
+    made: Any = node.joint.join(found)
+    assert made == {"federation": QUESTION.federation, "terms": TERMS}
     assert node.calls == ["destroy", "bins"]
