@@ -56,6 +56,10 @@ def filled(world: HubWorld, path: str, draw: Any) -> str:
         "index": ["0", "-1", "99999999999999999999"],
         "name": ["futian-lab"],
         "webhook": [],
+        "federation": ["fed-00000000000000000000000000"],
+        "number": ["1", "0", "-1", "99999999999999999999"],
+        "attempt": ["1", "0", "-1", "99999999999999999999"],
+        "node": ["node:futian-lab"],
     }
     anything = st.text(min_size=1, max_size=20)
 
