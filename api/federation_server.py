@@ -34,7 +34,7 @@ from federated.flower.loopback_tls import keep_loopback_certificate
 from federated.flower.processes import environment
 from federated.flower.server_executor import FlowerGrid, open_run
 from yingbi.clock import Clock
-from yingbi.errors import ErrorCode, InvalidRequestError, UnavailableError
+from yingbi.errors import ConflictError, ErrorCode, InvalidRequestError, UnavailableError
 from yingbi.key_files import read_secret, write_secret
 from yingbi.keys import SigningKey, load_signing_key, save_signing_key
 
@@ -174,7 +174,8 @@ class FederationServer(FederationWay):
         """Register a node's EC P-384 key (PEM) in place of the one it had; return what it needs to take part.
 
         Raises:
-            InvalidRequestError: it is no such key, or another node's.
+            InvalidRequestError: it is no such key.
+            ConflictError: it is another node's.
             UnavailableError: the server does not answer.
         """
         text = public_key.decode("ascii", "replace")
@@ -185,7 +186,7 @@ class FederationServer(FederationWay):
             known = self._nodes.get(node)
             if known is None or known[0] != text:
                 if any(text == other for other, _ in self._nodes.values()):
-                    raise InvalidRequestError(ErrorCode.KEY_EXISTS, "the key is another node's")
+                    raise ConflictError(ErrorCode.KEY_EXISTS, "the key is another node's")
                 known = (text, control.register_node(public_key))
                 old = self._nodes.get(node)
                 self._nodes[node] = known

@@ -62,6 +62,7 @@ class ErrorCode(StrEnum):
     ACCESS_REFUSED = "access-refused"
     THING_NOT_FOUND = "thing-not-found"
     ANSWER_MALFORMED = "answer-malformed"
+    MESSAGE_MALFORMED = "message-malformed"
     HUB_NOT_FOUND = "hub-not-found"
     HUB_EXISTS = "hub-exists"
     HUB_UNAVAILABLE = "hub-unavailable"
@@ -157,7 +158,7 @@ CATALOGUE: Final[dict[ErrorCode, ErrorSpec]] = {
     ErrorCode.STATEMENT_REFUSED: _spec(403, "statement has no effect", ExitCode.REFUSED),
     ErrorCode.KEY_MALFORMED: _spec(422, "key cannot be read", ExitCode.DATA),
     ErrorCode.KEY_EXPOSED: _spec(403, "private key file can be read by others", ExitCode.REFUSED),
-    ErrorCode.KEY_EXISTS: _spec(409, "key file exists", ExitCode.CONFLICT),
+    ErrorCode.KEY_EXISTS: _spec(409, "key exists", ExitCode.CONFLICT),
     ErrorCode.SEAL_BROKEN: _spec(400, "sealed result does not open", ExitCode.INVALID),
     ErrorCode.REQUEST_UNSIGNED: _spec(401, "request is not signed as it must be", ExitCode.REFUSED),
     ErrorCode.REQUEST_TOO_LARGE: _spec(422, "request is too large", ExitCode.DATA),
@@ -165,6 +166,7 @@ CATALOGUE: Final[dict[ErrorCode, ErrorSpec]] = {
     ErrorCode.ACCESS_REFUSED: _spec(403, "access is refused", ExitCode.REFUSED),
     ErrorCode.THING_NOT_FOUND: _spec(404, "no such thing", ExitCode.NOT_FOUND),
     ErrorCode.ANSWER_MALFORMED: _spec(400, "hub sent something else than was asked", ExitCode.INVALID),
+    ErrorCode.MESSAGE_MALFORMED: _spec(422, "message of a federation has a wrong form", ExitCode.DATA),
     ErrorCode.HUB_NOT_FOUND: _spec(404, "hub does not exist", ExitCode.NOT_FOUND),
     ErrorCode.HUB_EXISTS: _spec(409, "hub exists", ExitCode.CONFLICT),
     ErrorCode.HUB_UNAVAILABLE: _spec(503, "hub cannot do this now", ExitCode.UNAVAILABLE),

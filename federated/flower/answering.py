@@ -7,7 +7,7 @@ from federated.flower import compat
 from federated.flower.grid import Arrived, Loss, Lost
 from federated.flower.handler import Handler, Task
 from federated.flower.messages import Opened, error_reply, reply
-from yingbi.errors import ErrorCode, SandboxError
+from yingbi.errors import ErrorCode, InvalidRequestError, SandboxError
 
 __all__ = ["answer", "read_answer"]
 
@@ -20,7 +20,7 @@ def answer(handler: Handler, opened: Opened, *, app: str, now_s: float) -> compa
     header = opened.header
     try:
         if opened.content is None:
-            raise SandboxError(ErrorCode.ANSWER_MALFORMED, "expected a message with content")
+            raise InvalidRequestError(ErrorCode.MESSAGE_MALFORMED, "expected a message with content")
         task = Task(app=app, run=str(header.run), message=header.id, content=opened.content)
         return reply(handler.handle(task), to=header, now_s=now_s)
     except SandboxError as error:

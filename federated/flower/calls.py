@@ -103,7 +103,7 @@ class FlowerClient:
                 ErrorCode.HUB_UNAVAILABLE, "Flower's server does not answer", detail=type(error).__name__
             ) from error
         except compat.DecodeError as error:
-            raise UnavailableError(ErrorCode.ANSWER_MALFORMED, "Flower's server answered something else") from error
+            raise UnavailableError(ErrorCode.HUB_UNAVAILABLE, "Flower's server answered something else") from error
 
     def close(self) -> None:
         """Close the connections."""
@@ -222,19 +222,19 @@ class TaskCalls:
             compat.runtime_pb2.PullAppMessagesResponse,
         )
         if len(answered.messages_list) != len(answered.message_object_trees):
-            raise UnavailableError(ErrorCode.ANSWER_MALFORMED, "expected the objects of each message")
+            raise UnavailableError(ErrorCode.HUB_UNAVAILABLE, "Flower's server left out the objects of a message")
         return list(zip(answered.messages_list, answered.message_object_trees, strict=True))
 
     def pull_object(self, name: str) -> bytes | None:
         """Return an object, or nothing while it is on its way.
 
         Raises:
-            UnavailableError: it is not there and will not come.
+            NotFoundError: it is not there and will not come.
         """
         asked = compat.message_pb2.PullObjectRequest(node=self._node, run_id=self._run, object_id=name)
         answered = self._call("pull-object", asked, compat.message_pb2.PullObjectResponse)
         if not answered.object_found:
-            raise UnavailableError(ErrorCode.ANSWER_MALFORMED, "a part of a message is missing")
+            raise NotFoundError(ErrorCode.THING_NOT_FOUND, "a part of a message is missing")
         return answered.object_content if answered.object_available else None
 
     def confirm(self, message: str) -> None:
@@ -366,7 +366,7 @@ def _bounded(response: httpx.Response) -> bytes:
     for chunk in response.iter_bytes():
         data += chunk
         if len(data) > _MAX_ANSWER:
-            raise UnavailableError(ErrorCode.ANSWER_MALFORMED, "Flower's server answered more than it may")
+            raise UnavailableError(ErrorCode.HUB_UNAVAILABLE, "Flower's server answered more than it may")
     return bytes(data)
 
 
@@ -381,6 +381,6 @@ def _refusal(status: int) -> Exception:
         case httpx.codes.CONFLICT | httpx.codes.PRECONDITION_FAILED:
             return ConflictError(ErrorCode.TRANSITION_REFUSED, "Flower's server says that this is there already")
         case httpx.codes.BAD_REQUEST | httpx.codes.UNPROCESSABLE_ENTITY:
-            return InvalidRequestError(ErrorCode.ANSWER_MALFORMED, "Flower's server does not take this")
+            return InvalidRequestError(ErrorCode.MESSAGE_MALFORMED, "Flower's server does not take this")
         case _:
             return UnavailableError(ErrorCode.HUB_UNAVAILABLE, f"Flower's server failed with status {status}")

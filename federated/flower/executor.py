@@ -18,7 +18,7 @@ from federated.flower.calls import Coming, FlowerClient, TaskCalls, Waiting, acq
 from federated.flower.handler import Handler
 from federated.flower.messages import Header, Opened, error_reply, pack
 from federated.flower.pace import Pace
-from yingbi.errors import ErrorCode, RefusedError, SandboxError, UnavailableError
+from yingbi.errors import ErrorCode, SandboxError, UnavailableError, VerificationError
 
 __all__ = ["Executor", "heartbeats"]
 
@@ -113,7 +113,7 @@ class Executor:
     def _answer(self, waiting: Waiting, calls: TaskCalls, refusal: ErrorCode | None) -> bool:
         announced = calls.pull()
         if len(announced) != 1:
-            raise UnavailableError(ErrorCode.ANSWER_MALFORMED, "expected one message a task")
+            raise VerificationError(ErrorCode.ANSWER_MALFORMED, "expected one message a task")
         head, tree = announced[0]
         header = _header(head)
         code = refusal
@@ -121,7 +121,7 @@ class Executor:
             try:
                 opened = _fetch(Coming(calls, tree))
                 if opened.header.run != waiting.run or opened.header.id != header.id:
-                    raise RefusedError(ErrorCode.ANSWER_MALFORMED, "expected a message of the task's run")
+                    raise VerificationError(ErrorCode.ANSWER_MALFORMED, "expected a message of the task's run")
                 message = answer(self._handler, opened, app=self._app, now_s=time.time())
             except SandboxError as error:
                 code = error.code
@@ -137,7 +137,7 @@ def _fetch(coming: Coming) -> Opened:
     end = time.monotonic() + _FETCH_S
     while (opened := coming.opened()) is None:
         if time.monotonic() > end:
-            raise UnavailableError(ErrorCode.ANSWER_MALFORMED, "a part of a message did not come")
+            raise UnavailableError(ErrorCode.HUB_UNAVAILABLE, "a part of a message did not come")
         time.sleep(_FETCH_POLL_S)
     return opened
 

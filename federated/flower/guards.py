@@ -6,6 +6,7 @@ interface only what is signed by the federation's key.
 """
 
 import json
+from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -81,7 +82,7 @@ _REPLIES: Final = "/v1/fleet/push-messages"
 _HEALTH: Final = "/health"
 
 
-class _Guard:
+class _Guard(ABC):
     """Reads a request's body, has it judged, and hands it on or answers with the refusal."""
 
     def __init__(self, app: Application) -> None:
@@ -93,7 +94,8 @@ class _Guard:
             await self._app(scope, receive, send)
             return
         if scope["type"] != "http":
-            raise NotImplementedError(scope["type"])
+            # Websockets: a server that is told of none of them closes what it was asked to open.
+            raise RuntimeError(f"nothing is served over `{scope['type']}`")
         try:
             body = await self._admitted(scope, receive)
         except SandboxError as error:
@@ -116,17 +118,17 @@ class _Guard:
         self.judge(path, fields, body)
         return body
 
+    @abstractmethod
     def may_send_much(self, headers: "_Fields") -> bool:
         """Tell whether a request that announces much is read."""
-        raise NotImplementedError
 
+    @abstractmethod
     def is_known(self, path: str) -> bool:
         """Tell whether something is served at this path."""
-        raise NotImplementedError
 
+    @abstractmethod
     def judge(self, path: str, headers: "_Fields", body: bytes) -> None:
         """Refuse what may not be asked."""
-        raise NotImplementedError
 
 
 class PublicGuard(_Guard):
@@ -155,9 +157,9 @@ class PublicGuard(_Guard):
         if path == _REPLIES:
             pushed = _parse(compat.fleet_pb2.PushMessagesRequest, body)
             if any(message.metadata.src_node_id != pushed.node.node_id for message in pushed.messages_list):
-                raise InvalidRequestError(ErrorCode.ANSWER_MALFORMED, "expected a node's own replies")
+                raise InvalidRequestError(ErrorCode.MESSAGE_MALFORMED, "expected a node's own replies")
             if len(pushed.messages_list) != 1 or len(pushed.message_object_trees) != 1:
-                raise InvalidRequestError(ErrorCode.ANSWER_MALFORMED, "expected one reply at a time")
+                raise InvalidRequestError(ErrorCode.MESSAGE_MALFORMED, "expected one reply at a time")
 
 
 class PrivateGuard(_Guard):
@@ -272,7 +274,7 @@ async def _read(receive: Receive, *, announced: int, limit: int) -> bytes:
     while True:
         event = await receive()
         if event["type"] != "http.request":
-            raise InvalidRequestError(ErrorCode.ANSWER_MALFORMED, "the request was not finished")
+            raise InvalidRequestError(ErrorCode.MESSAGE_MALFORMED, "the request was not finished")
         body += event.get("body", b"")
         if len(body) > limit:
             raise _too_large(limit)
@@ -309,4 +311,4 @@ def _parse(kind: Any, body: bytes) -> Any:
     try:
         return kind.FromString(body)
     except Exception as error:
-        raise InvalidRequestError(ErrorCode.ANSWER_MALFORMED, "expected a request in protobuf") from error
+        raise InvalidRequestError(ErrorCode.MESSAGE_MALFORMED, "expected a request in protobuf") from error

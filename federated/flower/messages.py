@@ -354,4 +354,4 @@ def _value(value: object) -> str | int | bytes:
 
 
 def _malformed(expected: str) -> InvalidRequestError:
-    return InvalidRequestError(ErrorCode.ANSWER_MALFORMED, f"expected {expected}")
+    return InvalidRequestError(ErrorCode.MESSAGE_MALFORMED, f"expected {expected}")

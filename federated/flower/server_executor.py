@@ -19,7 +19,7 @@ from federated.flower.executor import heartbeats
 from federated.flower.grid import Arrived, Loss, Lost
 from federated.flower.messages import Opened, Parcel, pack, request
 from federated.flower.pace import Pace
-from yingbi.errors import ErrorCode, SandboxError, UnavailableError
+from yingbi.errors import ErrorCode, NotFoundError, SandboxError, UnavailableError, VerificationError
 
 __all__ = ["FlowerGrid", "open_run"]
 
@@ -104,7 +104,7 @@ class FlowerGrid:
             try:
                 self._look(waiting, coming)
             except UnavailableError as error:
-                _LOG.warning("the server was not reached", extra={"code": error.code.value})
+                _LOG.warning("the server was not reached: %s", error.code.value)
             came = [(name, outcome) for name in coming if (outcome := self._read(waiting[name], coming[name]))]
             for name, outcome in came:
                 del waiting[name], coming[name]
@@ -126,8 +126,10 @@ class FlowerGrid:
         """
         try:
             opened = coming.opened()
-        except UnavailableError as error:
-            return Lost(party=party, reason=Loss.UNREACHABLE) if error.code is ErrorCode.ANSWER_MALFORMED else None
+        except NotFoundError:
+            return Lost(party=party, reason=Loss.UNREACHABLE)
+        except UnavailableError:
+            return None
         except SandboxError:
             return Lost(party=party, reason=Loss.MALFORMED)
         if opened is None:
@@ -160,7 +162,7 @@ def open_run(
         try:
             given = calls.start()
             if {given.run.fab_hash, given.fab.hash_str, waiting.app_sha256} != {app.sha256}:
-                raise UnavailableError(ErrorCode.ANSWER_MALFORMED, "the run is of another app")
+                raise VerificationError(ErrorCode.ANSWER_MALFORMED, "the run is of another app")
             yield FlowerGrid(calls, run=run, nodes=nodes)
             is_good = True
         finally:
@@ -185,4 +187,4 @@ def _finish(calls: TaskCalls, *, is_good: bool) -> None:
         calls.finish(is_good=is_good)
     except SandboxError as error:
         # The task ends by itself when its heartbeats stop.
-        _LOG.warning("a task could not be ended", extra={"code": error.code.value})
+        _LOG.warning("a task could not be ended: %s", error.code.value)

@@ -26,7 +26,7 @@ from federated.flower.bundle import Bundle, bundle_of, parse_signature, stored_a
 from federated.flower.guards import PrivateGuard, PublicGuard
 from federated.flower.processes import hold_leash
 from yingbi.clock import SystemClock
-from yingbi.errors import ErrorCode, ExitCode, InvalidRequestError, RefusedError, SandboxError, UnavailableError
+from yingbi.errors import ErrorCode, ExitCode, InvalidRequestError, SandboxError, UnavailableError, VerificationError
 from yingbi.key_files import read_secret
 from yingbi.keys import VerifyKey
 from yingbi.transport import is_loopback
@@ -207,7 +207,7 @@ def _check_signatures(bundle: Bundle, path: Path, signatures: list[Any], keys: t
         try:
             verify_bundle(bundle, signature, keys)
         except SandboxError as error:
-            raise RefusedError(
+            raise VerificationError(
                 ErrorCode.STATEMENT_UNVERIFIED,
                 f"the signature of app `{path.name}` does not verify",
                 hint="build the app again from its source and have it signed by the federation's app key",

@@ -174,7 +174,7 @@ class SuperNode:
                 wait_s = _REFUSED_WAIT_S
             if self._is_wanted:
                 self._is_wanted, wait_s = False, 0.0
-            _LOG.warning("the node ended and is started again", extra={"flower_code": code, "wait_s": wait_s})
+            _LOG.warning("the node ended (Flower's code %s) and is started again in %s s", code, wait_s)
             self._wait(self._stop, wait_s)
 
     def _once(self) -> int | None:

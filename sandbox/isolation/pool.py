@@ -78,7 +78,7 @@ class CagePool:
             self.warm(spec)
         except UnavailableError as error:
             # The job is done; the next one starts its worker itself, and says so where it cannot.
-            _LOG.warning("no worker could be kept warm", extra={"code": error.code.value})
+            _LOG.warning("no worker could be kept warm: %s", error.code.value)
 
     def _take(self, spec: CageSpec) -> Worker | None:
         with self._lock:

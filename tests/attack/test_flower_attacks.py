@@ -394,7 +394,7 @@ def test_nobody_replies_in_anothers_name(grid: FlowerGrid, nodes: dict[str, RawN
         liar.push(_reply(header, np.ones(3)), header.run)
 
     found = outcomes(grid, liar, lie)
-    assert refused == [ErrorCode.ANSWER_MALFORMED]
+    assert refused == [ErrorCode.MESSAGE_MALFORMED]
     assert isinstance(found["liar"], Arrived)
 
 

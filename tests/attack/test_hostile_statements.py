@@ -10,6 +10,7 @@ import random
 import re
 import string
 import time
+import timeit
 
 import pytest
 from hypothesis import given, settings
@@ -258,12 +259,17 @@ DEEP = {
 
 @pytest.mark.parametrize("text", DEEP.values(), ids=DEEP)
 def test_a_large_or_deep_statement_is_refused_at_once(text: str) -> None:
-    started = time.process_time()
-    with pytest.raises(InvalidRequestError) as caught:
-        parse_sql(text)
-    assert time.process_time() - started < LIMIT_S
-    assert caught.value.code in CODES
-    assert len(caught.value.message) < 1000
+    refusals: list[InvalidRequestError] = []
+
+    def refuse() -> None:
+        with pytest.raises(InvalidRequestError) as caught:
+            parse_sql(text)
+        refusals.append(caught.value)
+
+    # This thread's time, without the collector of garbage: that of the whole process is not the statement's.
+    assert timeit.timeit(refuse, timer=time.thread_time, number=1) < LIMIT_S
+    assert refusals[0].code in CODES
+    assert len(refusals[0].message) < 1000
 
 
 def test_what_is_refused_is_neither_repeated_nor_logged(caplog: pytest.LogCaptureFixture) -> None:

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from api.federation_server import FederationServer
 from tests.lib.waiting import wait_until
 from yingbi.clock import SystemClock
-from yingbi.errors import InvalidRequestError, UnavailableError
+from yingbi.errors import ConflictError, UnavailableError
 
 
 def make_server(folder: Path) -> FederationServer:
@@ -59,7 +59,7 @@ def test_nodes_find_a_server_that_has_died_running_again_as_it_was(server: Feder
     kill(server)
     assert server.register("node:a", key) == first
     assert server.pid is not None
-    with pytest.raises(InvalidRequestError):
+    with pytest.raises(ConflictError):
         server.register("node:b", key)
 
 

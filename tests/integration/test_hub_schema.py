@@ -10,12 +10,14 @@ from typing import Any
 import pytest
 
 from api.main import create_app
+from federated.flower.local_grid import Fault
 from policies.model import JobApproval, terms_digest, to_json
 from sandbox.query.sql import parse_sql
 from tests.conftest import START
 from tests.integration import test_hub_jobs as jobs
 from tests.integration.test_hub_onboarding import signature_by
 from tests.lib.attack_world import firms_dataset
+from tests.lib.federation import PARTNER, UNITS, FederatedWorld, open_federation
 from tests.lib.hubs import NODE, HubWorld, lab_terms, new_hub, open_world
 from tests.lib.nodes import PURPOSE
 from yingbi.clock import FixedClock
@@ -41,9 +43,16 @@ class Visit:
     never: frozenset[str] = frozenset()
 
 
+JOIN = "PUT /v1/nodes/{name}/federation"
 OF_NODES = frozenset(
     {"POST /v1/nodes/{name}/poll", "POST /v1/nodes/{name}/steps"}
     | {f"PUT /v1/jobs/{{job}}/{what}" for what in ("result", "notice", "progress")}
+    | {JOIN}
+)
+# Here nobody trains; those who do are visited further below.
+OF_FEDERATIONS = frozenset(
+    {"GET /v1/federations/{federation}", "GET /v1/federations/{federation}/events"}
+    | {"GET /v1/federations/{federation}/rounds/{number}/{attempt}/{node}", "POST /v1/federations/{federation}/stop"}
 )
 OF_PARTNERS = frozenset(
     {"POST /v1/jobs", "GET /v1/jobs/{job}/result", "POST /v1/webhooks", "DELETE /v1/webhooks/{webhook}"}
@@ -53,10 +62,10 @@ VISITS = {
     "analyst": Visit(
         ANALYST,
         phases=("examples", "coverage", "fuzzing", "stateful"),
-        never=OF_NODES | OF_THE_BUREAU | {"POST /v1/applications"},
+        never=OF_NODES | OF_THE_BUREAU | OF_FEDERATIONS | {"POST /v1/applications"},
     ),
-    "approver": Visit(APPROVER, never=OF_NODES | OF_PARTNERS | {"POST /v1/applications"}),
-    "node": Visit(NODE, tags=("nodes", "jobs"), never=frozenset({"GET /v1/jobs/{job}/result", "POST /v1/jobs"})),
+    "approver": Visit(APPROVER, never=OF_NODES | OF_PARTNERS | OF_FEDERATIONS | {"POST /v1/applications"}),
+    "node": Visit(NODE, tags=("nodes", "jobs"), never=frozenset({"GET /v1/jobs/{job}/result", "POST /v1/jobs", JOIN})),
     "checker": Visit("person:checker", tags=("outputs", "budgets")),
     "newcomer": Visit(NEWCOMER, tags=("applications",)),
     "anybody": Visit(None, tags=("public", "entries"), phases=("examples", "coverage", "fuzzing")),
@@ -236,6 +245,55 @@ def test_every_answer_is_one_that_the_description_has(runs: ModuleType, world: H
         signer=None if visit.by is None else runs.Signer(world.key(visit.by), world.clock),
         known=things(world),
         made=signed(world),
+        tags=visit.tags,
+        phases=visit.phases,
+        examples=EXAMPLES,
+    )
+    assert not run.findings, "\n\n".join(run.findings)
+    assert run.never_succeeded == visit.never, "what is reached by nobody is not tested"
+
+
+TRAINING = {
+    "partner": Visit(PARTNER, tags=("federations",)),
+    "member": Visit("node:bao", tags=("federations",), never=frozenset({"POST /v1/federations/{federation}/stop"})),
+    "joining": Visit("node:bao", tags=("nodes",), never=frozenset({"POST /v1/nodes/{name}/steps"})),
+}
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[FederatedWorld, str, str]]:
+    """A world in which a federation has completed and another one goes on (of which events would have no end)."""
+    with open_federation(tmp_path_factory.mktemp("trained"), rows=60) as opened:
+        opened.run_all()
+        completed, going = opened.question(), opened.question()
+        opened.submit(completed)
+        opened.wait_for(completed, "completed")
+        opened.way.fault = lambda node, _: Fault.LOSE_REQUEST if node == "node:bao" else None
+        opened.submit(going)
+        opened.wait_for(going, "running")
+        yield opened, completed.federation, going.federation
+
+
+@pytest.mark.parametrize("visit", TRAINING.values(), ids=TRAINING)
+def test_every_answer_about_federations_is_one_that_the_description_has(
+    runs: ModuleType, trained: tuple[FederatedWorld, str, str], visit: Visit
+) -> None:
+    world, completed, going = trained
+    hub = world.hub.hub
+    waits_for_nothing = replace(hub, settings=replace(hub.settings, max_wait_s=0))
+    body = {"reason": "request", "rounds": 0, "note": None}
+    stop = world.hub.state("federation.aborted", body, issuer=PARTNER, name=going)
+    run = runs.run(
+        create_app(waits_for_nothing),
+        signer=runs.Signer(world.hub.key(str(visit.by)), world.clock),
+        known={
+            "path.federation": [completed],
+            "path.number": [1],
+            "path.attempt": [1],
+            "path.node": [f"node:{unit}" for unit in UNITS],
+            "path.name": ["bao"],
+        },
+        made={"POST /v1/federations/{federation}/stop": [submission(stop, places={"federation": going})]},
         tags=visit.tags,
         phases=visit.phases,
         examples=EXAMPLES,

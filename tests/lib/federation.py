@@ -224,7 +224,8 @@ class _Way:
         yield grid
 
     def register(self, node: str, public_key: bytes) -> JoinKit:
-        raise AssertionError("nobody registers in process")
+        number = self.world.units.index(node.partition(":")[2]) + 1
+        return JoinKit(address="127.0.0.1:1", node_id=str(number), app=self.app, app_keys=(), authority=None)
 
     def connected(self) -> Mapping[str, bool]:
         return {f"node:{unit}": unit in self.world.members for unit in self.world.units}

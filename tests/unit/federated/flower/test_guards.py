@@ -151,7 +151,7 @@ def test_what_was_signed_before_the_server_began_is_not_taken(
 def test_nothing_but_a_known_apps_digest_starts_a_run(
     private: PrivateGuard, behind: Recorder, key: SigningKey, clock: FixedClock, body: bytes
 ) -> None:
-    assert ask(private, START, body, signed(key, clock, START, body))[0] in (400, 403)
+    assert ask(private, START, body, signed(key, clock, START, body))[0] in (403, 422)
     assert behind.bodies == []
 
 
@@ -219,7 +219,7 @@ def replies(node: int, *sources: int) -> bytes:
 
 @pytest.mark.parametrize(
     ("body", "status"),
-    [(replies(7, 7), 200), (replies(7, 8), 400), (replies(7, 7, 7), 400), (replies(7), 400), (b"\xff", 400)],
+    [(replies(7, 7), 200), (replies(7, 8), 422), (replies(7, 7, 7), 422), (replies(7), 422), (b"\xff", 422)],
     ids=["own", "another's", "two", "none", "no protobuf"],
 )
 def test_a_node_replies_in_its_own_name_and_one_at_a_time(behind: Recorder, body: bytes, status: int) -> None:

@@ -89,7 +89,7 @@ def test_of_an_error_the_code_comes_back_and_no_word(
 def test_a_reply_that_cannot_be_sent_is_an_error(is_threaded: bool) -> None:
     member = Member(lambda _: Content(arrays={"scalar": np.array(1.0)}, values={}))
     found = outcomes(LocalGrid({"a": member}, app=APP, is_threaded=is_threaded), {"a": ask()})
-    assert found["a"] == Lost(party="a", reason=Loss.REFUSED, code=ErrorCode.ANSWER_MALFORMED)
+    assert found["a"] == Lost(party="a", reason=Loss.REFUSED, code=ErrorCode.MESSAGE_MALFORMED)
 
 
 def test_a_request_that_cannot_be_sent_is_nobodys_loss() -> None:

@@ -192,10 +192,10 @@ def test_bytes_that_are_no_array_are_refused(data: bytes) -> None:
     )
     with pytest.raises(SandboxError) as local:
         from_records(records)
-    assert local.value.code is ErrorCode.ANSWER_MALFORMED
+    assert local.value.code is ErrorCode.MESSAGE_MALFORMED
     with pytest.raises(SandboxError) as remote:
         open_parcel(*_named(wired({"array:w": data})))
-    assert remote.value.code is ErrorCode.ANSWER_MALFORMED
+    assert remote.value.code is ErrorCode.MESSAGE_MALFORMED
 
 
 @pytest.mark.parametrize(

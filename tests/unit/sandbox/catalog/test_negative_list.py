@@ -1,6 +1,7 @@
 """The negative list always wins, and reports what it hit."""
 
-from time import process_time
+import timeit
+from time import thread_time
 from typing import Any
 
 import pytest
@@ -81,9 +82,9 @@ def test_one_more_rule_never_takes_a_mark_away(dataset: Dataset, patterns: list[
 
 def test_a_pattern_of_stars_takes_no_time() -> None:
     dataset = with_item(FILINGS, "street", title="a" * 200)
-    started = process_time()
-    assert marked(dataset, rule(RuleKind.TITLE, "*a" * 99 + "*b")) == []
-    assert process_time() - started < 0.1
+    stars = rule(RuleKind.TITLE, "*a" * 99 + "*b")
+    assert marked(dataset, stars) == []
+    assert timeit.timeit(lambda: marked(dataset, stars), timer=thread_time, number=1) < 0.1
 
 
 def test_reading_gives_what_was_written() -> None:

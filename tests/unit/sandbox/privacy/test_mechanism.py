@@ -67,7 +67,7 @@ def test_the_test_sees_what_is_another_distribution() -> None:
     rng = np.random.default_rng(1)
     rounded = np.rint(rng.normal(0, 1.0, DRAWS)).astype(np.int64)
     assert p_value(rounded, 1.0, CASES[1.0]) < FALSE_ALARM, "a rounded Gaussian is not the discrete one"
-    assert p_value(drawn(3.2), 3.3, CASES[3.3]) < FALSE_ALARM, "three in a hundred less"
+    assert p_value(drawn(3.2, 3 * DRAWS), 3.3, CASES[3.3]) < FALSE_ALARM, "three in a hundred less"
 
 
 def test_huge_noise_is_gaussian_to_its_last_bits() -> None:
