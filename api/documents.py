@@ -8,7 +8,6 @@ from typing import Final
 from sqlalchemy import Engine, select
 
 from api.database import insert_new, reading, writing
-from api.refusals import not_found
 from api.tables import DOCUMENT
 from policies.model import Agreement
 from policies.parse import parse_agreement
@@ -43,17 +42,6 @@ class Documents:
         with reading(self._engine) as connection:
             found = connection.execute(select(DOCUMENT.c.content).where(DOCUMENT.c.digest == digest))
             content: bytes | None = found.scalar_one_or_none()
-        return content
-
-    def read(self, digest: str) -> bytes:
-        """Return a document.
-
-        Raises:
-            NotFoundError: there is none.
-        """
-        content = self.find(digest)
-        if content is None:
-            raise not_found("document")
         return content
 
     def terms(self, digest: str, also: Mapping[str, bytes] | None = None) -> Agreement | None:

@@ -191,13 +191,19 @@ class Federating:
         return any(job is not None and job.state is JobState.STARTED for job in jobs)
 
     def _joined(self, group: Group, standing: Standing) -> list[tuple[JobStanding, Joined]] | None:
-        """Return all member jobs with what they joined with in their present attempts, or nothing where one has not."""
+        """Return all member jobs with what they joined with in their present attempts, or nothing where one has not.
+
+        After an interruption those are new attempts: nodes that have not heard of it yet are waited for.
+        """
+        left = group.left(standing)
         if not self._groups.is_agreed(group, standing):
             return None
         found = []
         for job in group.jobs(standing):
             joined = standing.federations.joined(job.id, job.life.attempt)
             if job.state is not JobState.STARTED or joined is None or joined.terms != group.terms:
+                return None
+            if joined.attempt == left.get(job.id):
                 return None
             found.append((job, joined))
         return found

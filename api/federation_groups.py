@@ -5,7 +5,7 @@ them again. What a plan says is read once a job; plans are committed to and neve
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -52,6 +52,11 @@ class Group:
         found = standing.federations.get(self.id)
         is_this = found is not None and (found.started.terms, found.partner) == (self.terms, self.partner)
         return found if is_this else None
+
+    def left(self, standing: Standing) -> Mapping[str, int]:
+        """Return the attempts, by job, with which it was last started: interrupted, they take no part again."""
+        started = self.started(standing)
+        return {} if started is None else {one.job: one.attempt for one in started.life.started.members}
 
     def is_taken(self, standing: Standing) -> bool:
         """Tell whether another federation was started under its id, so that this one never will be."""
@@ -121,7 +126,7 @@ class FederationGroups:
             return False
         if not self.is_agreed(group, standing):
             return False
-        left = {} if started is None else {one.job: one.attempt for one in started.life.started.members}
+        left = group.left(standing)
         return all(
             one.state in _WAITING or (one.state is JobState.STARTED and one.life.attempt != left.get(one.id))
             for one in group.jobs(standing)

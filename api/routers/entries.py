@@ -9,9 +9,11 @@ from api.refusals import not_found
 from api.routes import AnyCaller, OpenHub, SignedRoute
 from api.schemas.wire import NOT_FOUND, PROBLEMS, Responses, problems
 from api.signing import Caller
-from api.visibility import is_of_bureau, may_see_agreement
+from api.visibility import is_of_bureau, may_see_agreement, may_see_job
 from api.wiring import Hub
 from ledger.receipt import format_receipt
+from yingbi.canonical import canonical_bytes
+from yingbi.plan.codec import common_json
 
 __all__ = ["documents", "entries"]
 
@@ -25,9 +27,16 @@ Index = Annotated[int, Path(ge=0, le=2**53)]
 
 @documents.get("/{digest}", response_model=Any, responses=_TAGGED | NOT_FOUND)
 def get_document(hub: OpenHub, caller: AnyCaller, digest: str) -> Response:
-    """Return the document of a digest: terms for their parties, catalogue entries for all, the rest for the bureau."""
-    content = hub.documents.read(digest)
-    if not _may_see(hub, caller, digest):
+    """Return the document of a digest: terms for their parties, catalogue entries for all, the rest for the bureau.
+
+    Terms of federations are documents too: for all who may know one of the member jobs.
+    """
+    content = hub.documents.find(digest)
+    if content is None:
+        content = _federation_terms(hub, caller, digest)
+    elif not _may_see(hub, caller, digest):
+        content = None
+    if content is None:
         raise not_found("document")
     headers = {"ETag": f'"{digest}"', "Cache-Control": "private, immutable"}
     return Response(content, media_type="application/json", headers=headers)
@@ -37,6 +46,15 @@ def get_document(hub: OpenHub, caller: AnyCaller, digest: str) -> Response:
 def get_receipt(hub: OpenHub, index: Index) -> Response:
     """Return the receipt of an entry under the newest published checkpoint (C2SP tlog-proof); anybody may ask."""
     return PlainTextResponse(format_receipt(hub.log_reader.receipt(index)))
+
+
+def _federation_terms(hub: Hub, caller: Caller, digest: str) -> bytes | None:
+    """Return what the members of a federation were asked alike, as their plans say it."""
+    standing = hub.standing
+    for group in hub.federation_groups.all(standing):
+        if group.terms == digest and any(may_see_job(caller, standing, job) for job in group.jobs(standing)):
+            return canonical_bytes(common_json(group.question))
+    return None
 
 
 def _may_see(hub: Hub, caller: Caller, digest: str) -> bool:

@@ -47,6 +47,7 @@ from yingbi.errors import (
 from yingbi.events import EntryType
 from yingbi.ids import new_id
 from yingbi.key_files import decode_base64url, encode_base64url
+from yingbi.plan.codec import common_digest, common_json
 from yingbi.plan.model import Member, Recipe, TrainingPrivacy, TrainingQuestion
 from yingbi.statement import Statement
 
@@ -644,6 +645,9 @@ def test_a_federations_id_shows_nothing_to_another_partner(operator: Operator) -
     world.hub.hub.federation_store.put_vector(question.federation, 1, 1, BAO, operator.given[BAO])
     seen_by = {who: world.hub.ask("GET", f"{path}/rounds/1/1/{BAO}", by=who).status_code for who in (PARTNER, OTHER)}
     assert seen_by == {PARTNER: 200, OTHER: 404}
+    terms = {who: world.hub.ask("GET", f"/v1/documents/{common_digest(question)}", by=who) for who in (PARTNER, OTHER)}
+    assert {who: answer.status_code for who, answer in terms.items()} == {PARTNER: 200, OTHER: 404}
+    assert terms[PARTNER].content == canonical_bytes(common_json(question))
     # And takes nothing from whose it is.
     mine = world.hub.ask("GET", path, by=PARTNER).json()
     assert (mine["state"], len(mine["rounds"])) == ("running", 1)
@@ -890,7 +894,7 @@ def bring(world: FederatedWorld, question: TrainingQuestion, state: str, *jobs: 
         is_done = found is not None and found.state.value == state
         return is_done and all(state_of(world, one.job) in jobs for one in question.members)
 
-    wait_until(is_there, seconds=30)
+    wait_until(is_there, seconds=120)
     return world.standing.federations.get(question.federation)
 
 

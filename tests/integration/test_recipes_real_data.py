@@ -30,13 +30,13 @@ from federated.horizontal.parameters import (
 )
 from federated.horizontal.prepare import prepare
 from federated.horizontal.recipe import RECIPES
-from federated.horizontal.scoring import score, score_margins, woe_columns
 from federated.horizontal.spec import MAX_ROWS, Feature, Kind, TrainingSpec
 from federated.horizontal.state import State
 from federated.horizontal.table import Table
 from tests.lib.shared_data import shared_data
 from tests.unit.federated.horizontal.examples import through_fixed_point, train
 from tests.unit.federated.horizontal.pooled import design, fit_logistic
+from yingbi.models.scoring import log_odds, score, woe_columns
 
 Columns = dict[str, NDArray[Any]]
 
@@ -195,7 +195,7 @@ def test_trees_are_xgboosts_on_the_same_bins() -> None:
         "min_child_weight": 1.0, "base_score": float(table.target.mean()), "nthread": 1, "max_bin": 64,
     }  # fmt: skip
     expected = xgboost.train(settings, matrices[0], num_boost_round=20).predict(matrices[1], output_margin=True)
-    found = score_margins(RECIPES[spec.recipe].model(spec, state), columns)
+    found = log_odds(RECIPES[spec.recipe].model(spec, state), columns)
     assert np.abs(found - expected).max() < 1e-5
     assert len(trees_rounds.model_arrays(state)["feature"]) == 20
 

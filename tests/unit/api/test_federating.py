@@ -140,6 +140,16 @@ def test_what_does_not_fit_now_does_not_begin(world: World) -> None:
     assert world.look() == []
 
 
+def test_what_was_interrupted_goes_on_when_all_have_joined_anew(world: World) -> None:
+    world.hub.submit_all()
+    world.join_all()
+    world.hub.start(FederationState.INTERRUPTED)
+    assert world.look() == [], "the nodes have not heard of it"
+    for number, member in enumerate(ASKED.members, 1):
+        world.hub.jobs[member.job].life.attempt = 2
+        assert world.look() == ([("federation.started", "fed-1")] if number == len(ASKED.members) else [])
+
+
 @pytest.mark.parametrize("state", [JobState.REFUSED, JobState.CANCELLED, JobState.REJECTED])
 def test_where_one_member_is_over_the_others_are_called_off(world: World, state: JobState) -> None:
     world.hub.submit_all()

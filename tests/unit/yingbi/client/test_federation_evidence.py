@@ -7,5 +7,4 @@ def test_all_contributions_are_fetched_as_the_hub_keeps_them() -> None:
     run = real_run()
     assert run.fetched.keys() == run.files.keys()
     for path, data in run.fetched.items():
-        # Terms are no document that a hub hands out: whoever asked has them.
-        assert data == run.files[path] or (path.endswith("/terms.json") and data is None)
+        assert data == run.files[path]

@@ -8,8 +8,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from federated.horizontal.prepare import coded_column
+from federated.horizontal.spec import Feature, Kind
 from tests.unit.yingbi.models.samples import BINS, FEATURES, HEAD, LOGISTIC, MODELS, NETWORK, TREES, frame
 from yingbi.errors import InvalidRequestError
+from yingbi.models.features import ModelFeature, read_column
 from yingbi.models.scoring import log_odds, score, woe_columns
 
 
@@ -176,3 +179,18 @@ def test_documents_that_are_no_bins(document: Any) -> None:
 def test_the_head_alone_is_no_model() -> None:
     with pytest.raises(InvalidRequestError):
         score({**HEAD, "recipe": "logistic_regression"}, frame(3))
+
+
+def test_numbers_of_a_frame_are_codes_by_their_value() -> None:
+    """A frame has 1 where the code is `1`, and 1.0 where another row's is missing; as the nodes read their own."""
+    feature = ModelFeature(name="grade", codes=("1", "2.50", "true", "01"))
+    whole = pd.Series([1, 1], dtype="Int8")
+    columns: list[Any] = [["1", "2.5", "true", "01"], [1, 2.5], [True], np.array([1.0, 2.5, np.nan]), whole]
+    found = [read_column(feature, {"grade": column}).tolist() for column in columns]
+    assert found == [[0, 1, 2, 3], [0, 1], [2], [0, 1, -1], [0, 0]]
+    for column in columns:
+        own = Feature(name="grade", kind=Kind.CODED, codes=feature.codes)
+        assert coded_column(own, column).tolist() == read_column(feature, {"grade": column}).tolist()
+    for unknown in (["3"], [3], [2], [None, 0], [False], [float("inf")], [object()]):
+        with pytest.raises(InvalidRequestError):
+            read_column(feature, {"grade": unknown})
