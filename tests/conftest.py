@@ -1,5 +1,6 @@
 """Fixtures that all tests share. Time and randomness come in only through fixtures."""
 
+import gc
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,6 +15,13 @@ from yingbi.keys import SigningKey
 # How long drawing an example takes depends on what else the machine does; nothing is learnt from it.
 settings.register_profile("yingbi", suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("yingbi")
+
+
+def pytest_collection_finish() -> None:
+    """Leave what has been collected, which lives to the end, out of what the garbage collector looks at."""
+    gc.collect()
+    gc.freeze()
+
 
 START = datetime(2026, 11, 21, 8, 0, tzinfo=UTC)
 

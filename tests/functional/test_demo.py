@@ -99,7 +99,10 @@ def test_three_funds_trained_one_model_and_another_run_was_stopped(done: Done, f
     audited = run(
         "audit", "federations", "--log", folder / "bundle.zip", "--trust", folder / "roots.json", "--json"
     ).ok()
-    assert [len(one["rounds"]) > 0 for one in audited.json["federations"]] == [True, True]
+    completed, stopped = audited.json["federations"]
+    assert (completed["state"], stopped["state"]) == ("completed", "interrupted")
+    assert completed["recomputed"] == completed["rounds"] >= 3
+    assert stopped["recomputed"] == stopped["rounds"] >= 1
     assert "<svg" in (folder / "models" / "card.html").read_text("utf-8")
 
 

@@ -359,7 +359,7 @@ class FederatedWorld:
         if runs and unit not in self.threads:
             stop = threading.Event()
             run = self.agents[unit].agent.run
-            thread = threading.Thread(target=run, args=(stop,), kwargs={"wait_s": 0.2}, daemon=True)
+            thread = threading.Thread(target=run, args=(stop,), kwargs={"wait_s": 1.0}, daemon=True)
             thread.start()
             self.threads[unit] = (thread, stop)
         return self.agents[unit]

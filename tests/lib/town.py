@@ -55,9 +55,9 @@ class Town:
 
 @contextmanager
 def running_town(folder: Path) -> Iterator[Town]:
-    """Start the demonstration in `folder` and wait until its story is told; end it with an interrupt."""
+    """Start the demonstration without its federations in `folder`, wait for its end, and leave with an interrupt."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "yingbi", "demo", "--folder", str(folder), "--keep-running"],
+        [sys.executable, "-m", "yingbi", "demo", "--folder", str(folder), "--keep-running", "--no-federations"],
         env={**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "300", "YINGBI_LANG": "en"},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -25,6 +25,9 @@ def demo(
         "build/demo"
     ),
     keep: Annotated[bool, typer.Option("--keep-running", help=t("demo.option.keep"))] = False,
+    federations: Annotated[
+        bool, typer.Option("--federations/--no-federations", help=t("demo.option.federations"))
+    ] = True,
 ) -> None:
     """Play the story in `folder`, made anew; end with 0 only if every step is as it must be."""
     try:
@@ -51,12 +54,12 @@ def demo(
             say(console, "agreement")
             setting.agree(cast)
             story.ask(console, stage, cast)
-            say(console, "federation.units")
-            federation.open_funds(stage, cast, url)
+            if federations:
+                say(console, "federation.units")
+                federation.open_funds(stage, cast, url)
             usual = {"agreement": setting.AGREEMENT, "purpose": setting.PURPOSE}
             cast.write_profiles(place / "profiles", {setting.BANK: usual})
-            trained = {federation.train(console, stage, cast): setting.BANK}
-            trained[federation.suspend(console, stage, cast)] = federation.OTHER_BANK
+            trained = federation.play(console, stage, cast) if federations else {}
             if not keep:
                 story.stop_everything(console, stage, cast)
             story.audit(console, stage, cast, trained)

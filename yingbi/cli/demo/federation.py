@@ -26,7 +26,7 @@ from yingbi.events.fields import Duty, Grade, PrivacyUnit, SuspensionReason
 from yingbi.events.people import ParticipantKind
 from yingbi.uscc import organisation_check_character, uscc_check_character
 
-__all__ = ["FUNDS", "OTHER_BANK", "begin", "open_funds", "suspend", "train"]
+__all__ = ["FUNDS", "OTHER_BANK", "begin", "open_funds", "play"]
 
 PURPOSE: Final = "research.credit-default"
 OTHER_BANK: Final = "partner:bank-b"
@@ -70,6 +70,11 @@ def open_funds(stage: Stage, cast: Cast, url: str) -> None:
 def _start_node(stage: Stage, fund: Unit) -> None:
     """Start a fund's node, which takes part in federations."""
     stage.start(fund.name, "node", "run", "--node", fund.name, "--federated")
+
+
+def play(console: Teller, stage: Stage, cast: Cast) -> dict[str, str]:
+    """Train for both banks; return the ids of the federations, and the bank that each is for."""
+    return {train(console, stage, cast): BANK, suspend(console, stage, cast): OTHER_BANK}
 
 
 def train(console: Teller, stage: Stage, cast: Cast) -> str:

@@ -87,12 +87,15 @@ def audit(console: Teller, stage: Stage, cast: Cast, federations: Mapping[str, s
     for federation, bank in federations.items():
         kept, profile = f"kept/{federation}.json", stage.folder / "profiles" / f"{cast.key_file(bank).stem}.toml"
         stage.command("audit", "fetch", federation, "--out", "federations", "--kept", kept, "--profile", profile)
-    common = ("--log", "log", "--trust", "roots.json", "--documents", documents, "--federations", "federations")
+    common = ["--log", "log", "--trust", "roots.json", "--documents", documents]
+    if federations:
+        common += ["--federations", "federations"]
     stage.command("audit", "bundle", *common, "--receipts", "receipts", "--out", "bundle.zip")
     _show(
         console, "verify bundle.zip --trust roots.json", stage.command("verify", "bundle.zip", "--trust", "roots.json")
     )
-    _show(console, "audit federations", stage.command("audit", "federations", *common))
+    if federations:
+        _show(console, "audit federations", stage.command("audit", "federations", *common))
     _show(console, "audit controls", stage.command("audit", "controls", *common))
     say(console, "tamper")
     _try_tampering(console, stage)
