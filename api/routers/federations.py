@@ -1,11 +1,9 @@
 """Federations: followed round by round, stopped, and their evidence. They begin with their member jobs (`/v1/jobs`)."""
 
-from collections.abc import AsyncIterator
-from time import monotonic
+from functools import partial
 from typing import Annotated, Final
 
 from fastapi import APIRouter, Path, Query
-from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
@@ -20,14 +18,13 @@ from api.schemas.wire import NOT_FOUND, PROBLEMS, PageOut, Responses
 from api.signing import Caller
 from api.submissions import Submission
 from api.visibility import may_see_job
+from api.watching import look_until, stream_changes
 from api.wiring import Hub
 from yingbi.events import EntryType
 
 __all__ = ["federations"]
 
 federations = APIRouter(prefix="/v1/federations", tags=["federations"], route_class=SignedRoute, responses=PROBLEMS)
-_HEARTBEAT_S: Final = 15.0
-_STREAM_S: Final = 300.0
 _GOING: Final = frozenset({WAITING, "running", "interrupted"})
 _EVENT: Final = {
     "type": "object",
@@ -93,25 +90,17 @@ async def get_federation(
     wait: Wait = 0,
 ) -> FederationOut:
     """Return where a federation is; with `after` and `wait`, as soon as it went on."""
-    left = float(min(wait, hub.settings.max_wait_s))
-    seen = hub.recorder.changes.count
-    out = await run_in_threadpool(_look, hub, caller, federation)
-    while after is not None and len(out.entries) <= after and left > 0:
-        began = monotonic()
-        if not await hub.recorder.changes.wait(seen, left):
-            break
-        left -= monotonic() - began
-        seen = hub.recorder.changes.count
-        out = await run_in_threadpool(_look, hub, caller, federation)
-    return out
+    look = partial(_look, hub, caller, federation)
+    return await look_until(hub, look, is_wanted=lambda out: after is None or len(out.entries) > after, wait_s=wait)
 
 
 @federations.get("/{federation}/events", response_class=StreamingResponse, responses=_EVENTS | NOT_FOUND)
 async def get_federation_events(hub: OpenHub, caller: AnyCaller, federation: str, request: Request) -> Response:
     """Tell of a federation as it changes (server-sent events), to its end or for five minutes."""
-    first = await run_in_threadpool(_look, hub, caller, federation)
-    events = _events(hub, caller, federation, first, request)
-    return StreamingResponse(events, media_type="text/event-stream", headers={"Cache-Control": "no-store"})
+    look = partial(_look, hub, caller, federation)
+    return await stream_changes(
+        hub, caller, request, look, is_over=lambda out: out.state not in _GOING, kind=lambda _told, _found: "federation"
+    )
 
 
 @federations.post("/{federation}/stop", status_code=201, responses=FILED)
@@ -144,29 +133,3 @@ def get_contribution(
 def _look(hub: Hub, caller: Caller, federation: str) -> FederationOut:
     standing = hub.standing
     return federation_out(hub, standing, visible_federation(hub, standing, caller, federation))
-
-
-async def _events(
-    hub: Hub, caller: Caller, federation: str, first: FederationOut, request: Request
-) -> AsyncIterator[str]:
-    """Yield a federation's changes; a comment now and then, so that nobody on the way takes silence for an end."""
-    told, number = first, 1
-    yield _event(number, first)
-    seen = hub.recorder.changes.count
-    end = monotonic() + _STREAM_S
-    while told.state in _GOING and monotonic() < end and not await request.is_disconnected():
-        # SECURITY: who is frozen meanwhile is told no more; a new request would be refused.
-        if hub.standing.freezes.holds(caller.party, caller.organisation):
-            return
-        found = await run_in_threadpool(_look, hub, caller, federation)
-        if found != told:
-            number, told = number + 1, found
-            yield _event(number, found)
-            continue
-        if not await hub.recorder.changes.wait(seen, _HEARTBEAT_S):
-            yield ": still here\n\n"
-        seen = hub.recorder.changes.count
-
-
-def _event(number: int, federation: FederationOut) -> str:
-    return f"event: federation\nid: {number}\ndata: {federation.model_dump_json()}\n\n"

@@ -1,8 +1,8 @@
 """Jobs: asked, decided, followed, called off; their results and receipts. Another's job is not there: 404."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from dataclasses import replace
-from time import monotonic
+from functools import partial
 from typing import Annotated, Final
 
 from fastapi import APIRouter, Header, Query
@@ -32,6 +32,7 @@ from api.schemas.wire import NOT_FOUND, NOT_NOW, PROBLEMS, JsonObject, PageOut, 
 from api.signing import Caller
 from api.submissions import Submission
 from api.visibility import may_see_job
+from api.watching import look_until, stream_changes
 from api.wiring import Hub
 from policies.codec import reason_to_json
 from policies.jobs import JobState
@@ -47,9 +48,6 @@ __all__ = ["jobs", "results"]
 
 jobs = APIRouter(prefix="/v1/jobs", tags=["jobs"], route_class=SignedRoute, responses=PROBLEMS)
 results = APIRouter(prefix="/v1/jobs", tags=["jobs"], route_class=ResultRoute, responses=PROBLEMS)
-_HEARTBEAT_S: Final = 15.0
-# Who listens longer signs again: a key that has ended meanwhile hears no more.
-_STREAM_S: Final = 300.0
 _MAX_NOTICE: Final = 64 << 10
 _SEALED: Final = "application/octet-stream"
 _SEALED_BYTES: Final = {_SEALED: {"schema": {"type": "string", "format": "binary"}}}
@@ -155,25 +153,15 @@ async def get_job(
     wait: Wait = 0,
 ) -> JobOut:
     """Return where a job is; with `after_state` and `wait`, as soon as it is somewhere else."""
-    left = float(min(wait, hub.settings.max_wait_s))
-    seen = hub.recorder.changes.count
-    out = await run_in_threadpool(_look, hub, caller, job)
-    while out.state == after_state and left > 0:
-        began = monotonic()
-        if not await hub.recorder.changes.wait(seen, left):
-            break
-        left -= monotonic() - began
-        seen = hub.recorder.changes.count
-        out = await run_in_threadpool(_look, hub, caller, job)
-    return out
+    look = partial(_look, hub, caller, job)
+    return await look_until(hub, look, is_wanted=lambda out: out.state != after_state, wait_s=wait)
 
 
 @jobs.get("/{job}/events", response_class=StreamingResponse, responses=_EVENTS | NOT_FOUND)
 async def get_events(hub: OpenHub, caller: AnyCaller, job: str, request: Request) -> Response:
     """Tell of a job's states and progress as they change (server-sent events), to its end or for five minutes."""
-    first = await run_in_threadpool(_look, hub, caller, job)
-    events = _events(hub, caller, job, first, request)
-    return StreamingResponse(events, media_type="text/event-stream", headers={"Cache-Control": "no-store"})
+    look = partial(_look, hub, caller, job)
+    return await stream_changes(hub, caller, request, look, is_over=has_ended, kind=_event_kind)
 
 
 @jobs.get("/{job}/result", response_class=Response, responses=_RESULT | NOT_FOUND)
@@ -267,30 +255,8 @@ def _look(hub: Hub, caller: Caller, job: str) -> JobOut:
     return job_out(hub, visible_job(hub, hub.standing, caller, job))
 
 
-async def _events(hub: Hub, caller: Caller, job: str, first: JobOut, request: Request) -> AsyncIterator[str]:
-    """Yield a job's changes; a comment now and then, so that nobody on the way takes silence for an end."""
-    told, number = first, 1
-    yield _event("state", number, first)
-    seen = hub.recorder.changes.count
-    end = monotonic() + _STREAM_S
-    while not has_ended(told) and monotonic() < end and not await request.is_disconnected():
-        # SECURITY: who is frozen meanwhile is told no more; a new request would be refused.
-        if hub.standing.freezes.holds(caller.party, caller.organisation):
-            return
-        found = await run_in_threadpool(_look, hub, caller, job)
-        if found != told:
-            number += 1
-            kind = "progress" if found.state == told.state else "state"
-            told = found
-            yield _event(kind, number, found)
-            continue
-        if not await hub.recorder.changes.wait(seen, _HEARTBEAT_S):
-            yield ": still here\n\n"
-        seen = hub.recorder.changes.count
-
-
-def _event(kind: str, number: int, job: JobOut) -> str:
-    return f"event: {kind}\nid: {number}\ndata: {job.model_dump_json()}\n\n"
+def _event_kind(told: JobOut | None, found: JobOut) -> str:
+    return "progress" if told is not None and found.state == told.state else "state"
 
 
 def _file(

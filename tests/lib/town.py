@@ -74,7 +74,11 @@ def running_town(folder: Path) -> Iterator[Town]:
         yield Town(folder, lines)
     finally:
         process.send_signal(signal.SIGINT)
-        _, err = process.communicate(timeout=60)
+        try:
+            _, err = process.communicate(timeout=60)
+        finally:
+            # What does not end would be in the way of all tests that follow.
+            process.kill()
     assert (process.returncode, err) == (0, b"")
     wait_until(lambda: not processes_of(folder))
 

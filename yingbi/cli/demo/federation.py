@@ -74,10 +74,10 @@ def _start_node(stage: Stage, fund: Unit) -> None:
 
 def play(console: Teller, stage: Stage, cast: Cast) -> dict[str, str]:
     """Train for both banks; return the ids of the federations, and the bank that each is for."""
-    return {train(console, stage, cast): BANK, suspend(console, stage, cast): OTHER_BANK}
+    return {_train(console, stage, cast): BANK, _suspend(console, stage, cast): OTHER_BANK}
 
 
-def train(console: Teller, stage: Stage, cast: Cast) -> str:
+def _train(console: Teller, stage: Stage, cast: Cast) -> str:
     """Train for the first bank; one node is killed in the middle, and comes back. Return the federation's id."""
     say(console, "federation.train")
     run = begin(cast.client(BANK), BANK)
@@ -101,7 +101,7 @@ def train(console: Teller, stage: Stage, cast: Cast) -> str:
     return run.id
 
 
-def suspend(console: Teller, stage: Stage, cast: Cast) -> str:
+def _suspend(console: Teller, stage: Stage, cast: Cast) -> str:
     """Train for the second bank; an officer suspends its agreement in the middle, and the run stops. Return its id."""
     say(console, "federation.suspend")
     run = begin(cast.client(OTHER_BANK), OTHER_BANK)
