@@ -42,7 +42,8 @@ class Module:
     @property
     def bound(self) -> set[str]:
         """Return the names that are bound at its top level."""
-        names = {node.name for node in self.tree.body if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)}
+        kinds = (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+        names = {node.name for node in self.tree.body if isinstance(node, kinds)}
         for node in self.tree.body:
             targets = [node.target] if isinstance(node, ast.AnnAssign) else getattr(node, "targets", [])
             names |= {target.id for target in targets if isinstance(target, ast.Name)}
