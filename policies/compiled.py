@@ -109,7 +109,7 @@ class MergedColumn:
     """What all agreements that name its data set let one column be used for.
 
     `literals`: for each of them what it lists, and whether it takes over what the catalogue declares. `bounds`: what
-    each of them that says any says.
+    they say, and nothing for those that say none.
     """
 
     uses: frozenset[Use]
@@ -117,7 +117,7 @@ class MergedColumn:
     values: frozenset[str]
     literals: tuple[tuple[frozenset[str], bool], ...]
     rules: tuple[Rule, ...]
-    bounds: frozenset[tuple[Decimal, Decimal]] = frozenset()
+    bounds: frozenset[tuple[Decimal, Decimal] | None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -224,7 +224,7 @@ def _merge_column(agreements: list[CompiledAgreement], dataset: str, name: str) 
         frozenset.intersection(*(column.values for column in columns)),
         tuple((column.values, item.is_declared) for column, item in zip(columns, agreements, strict=True)),
         tuple(column.rule for column in columns),
-        frozenset(column.bounds for column in columns if column.bounds is not None),
+        frozenset(column.bounds for column in columns),
     )
 
 

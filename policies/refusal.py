@@ -87,8 +87,7 @@ def _of_grant(item: CompiledAgreement, use: ColumnUse, facts: DatasetFacts) -> R
         return why.use_not_granted(item, use, column, facts)
     if use.use is Use.AGGREGATE and column.functions is not None and use.function not in column.functions:
         return why.function_not_granted(item, use, column)
-    agreed = [] if column.bounds is None else [column.bounds]
-    if not fits_bounds(use, agreed, facts.columns[use.column]):
+    if not fits_bounds(use, [column.bounds], facts.columns[use.column]):
         return why.bounds_not_agreed(use, column, facts)
     missing = why.missing_values(item, use, column, facts)
     return why.values_not_granted(item, use, column, facts, missing) if missing else None

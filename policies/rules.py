@@ -47,14 +47,16 @@ def declared_literals(column: ColumnFacts) -> frozenset[str]:
     return (column.domain or _NONE) | (column.edges or _NONE)
 
 
-def fits_bounds(use: ColumnUse, agreed: Collection[tuple[Decimal, Decimal]], column: ColumnFacts) -> bool:
-    """Return whether what is trained on is clipped as agreed: at every agreement's bounds, or else the catalogue's.
+def fits_bounds(use: ColumnUse, agreed: Collection[tuple[Decimal, Decimal] | None], column: ColumnFacts) -> bool:
+    """Return whether what is trained on is clipped as agreed: at the bounds of every agreement.
+
+    One that says none means the catalogue's, whatever others say.
 
     SECURITY: a bound of the partner's own choice would cut off whoever lies beyond it, one enterprise perhaps.
     """
     if use.bounds is None:
         return True
-    known = agreed or ([] if column.bounds is None else [column.bounds])
+    known = [column.bounds if bounds is None else bounds for bounds in agreed]
     try:
         asked = tuple(Decimal(bound) for bound in use.bounds)
     except InvalidOperation:

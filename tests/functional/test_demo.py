@@ -3,6 +3,7 @@
 import fcntl
 import json
 import os
+import re
 import stat
 import subprocess
 import sys
@@ -114,7 +115,7 @@ def exported(folder: Path) -> list[bytes]:
 def test_no_row_and_no_value_of_a_unit_is_in_what_the_bank_or_the_auditor_got(done: Done, folder: Path) -> None:
     filings = pd.read_parquet(folder / "district" / "tax" / "annual_filings.parquet", columns=["uscc"])
     loans = pd.concat([pd.read_parquet(folder / "district" / name / "loans.parquet") for name in FUND_NAMES])
-    codes = [code.encode() for code in (*filings.uscc.unique(), *loans.uscc)]
+    codes = {code.encode() for code in (*filings.uscc.unique(), *loans.uscc)}
     assert len(loans) == 4500
     assert len(codes) > 5000
     seen = (
@@ -126,7 +127,13 @@ def test_no_row_and_no_value_of_a_unit_is_in_what_the_bank_or_the_auditor_got(do
         )
         + (folder / "bundle.zip").read_bytes()
     )
-    assert not [code for code in codes if code in seen]
+    assert {len(code) for code in codes} == {18}
+    assert codes & runs_of_18(seen + min(codes)), "one would be found"
+    assert not codes & runs_of_18(seen)
+
+
+def runs_of_18(data: bytes) -> set[bytes]:
+    return {match[1] for match in re.finditer(rb"(?=([0-9A-Z]{18}))", data)}
 
 
 def test_the_demos_secrets_are_its_owners(done: Done, folder: Path) -> None:

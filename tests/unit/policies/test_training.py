@@ -242,6 +242,13 @@ def test_agreements_with_different_bounds_permit_no_bounds() -> None:
         assert not decide(with_feature(bounds=bounds), EXACT, other).is_permitted
 
 
+def test_an_agreement_that_says_no_bounds_means_the_catalogues_whatever_another_says() -> None:
+    silent = replace(agreement(edited(" bounds: [0, 5000000],", "", EXACT)), id="agr-other")
+    assert decide(with_feature(bounds=BOUNDS), EXACT).is_permitted
+    refused = decide(with_feature(bounds=BOUNDS), EXACT, silent)
+    assert only(refused).rule.agreement == "agr-other"  # type: ignore[union-attr]
+
+
 def test_the_larger_number_of_contributors_is_the_stricter_rule() -> None:
     one, other = DisclosureRules(min_contributors=7), DisclosureRules()
     assert strictest(one, other).min_contributors == strictest(other, one).min_contributors == 7
