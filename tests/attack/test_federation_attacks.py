@@ -63,7 +63,7 @@ Vectors = dict[str, NDArray[np.uint64]]
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FederatedWorld]:
     """Three units in exact mode, and two banks; a test is the hub's coordinator."""
-    with open_federation(tmp_path_factory.mktemp("exact"), rows=300, shut=True) as opened:
+    with open_federation(tmp_path_factory.mktemp("exact"), shut=True) as opened:
         opened.hub.admit(OTHER, "bank")
         for unit in UNITS:
             opened.agree(terms(unit, id=f"agr-b-{unit}", assignee=OTHER), unit)
@@ -1001,7 +1001,7 @@ def test_nothing_of_a_units_own_leaves_its_node(world: FederatedWorld, caplog: p
     """Rows, and sums over them, are looked for in requests and replies, the hub's database, logs and errors."""
     caplog.set_level(logging.DEBUG)
     course = course_of(world.question(**THREE_ROUNDS))
-    entity = str(training_rows("bao", 300)["uscc"][7])
+    entity = str(training_rows("bao")["uscc"][7])
     found: list[bytes] = [entity.encode()]
     tries: list[int] = []
     contribute = world.apps["bao"].contribute

@@ -103,7 +103,7 @@ def loans(unit: str) -> Dataset:
     )
 
 
-def training_rows(unit: str, rows: int = 400) -> dict[str, Any]:
+def training_rows(unit: str, rows: int = 1600) -> dict[str, Any]:
     """Return a unit's rows: a default that depends on tax, staff and industry."""
     random = np.random.default_rng(sum(unit.encode()))
     tax = random.integers(0, 1001, rows).astype(float)
@@ -264,7 +264,7 @@ class FederatedWorld:
         if self.sent is not None:
             self.sent.setdefault(unit, []).extend(parts)
 
-    def found(self, private: bool = False, rows: int = 400) -> None:
+    def found(self, private: bool = False, rows: int = 1600) -> None:
         """Bring in everybody, publish, and agree."""
         self.hub.staff()
         self.hub.admit(PARTNER, "bank")
@@ -497,7 +497,7 @@ def open_federation(
     folder: Path,
     *,
     private: bool = False,
-    rows: int = 400,
+    rows: int = 1600,
     clock: Clock | None = None,
     limits: RoundLimits | None = None,
     fault: Callable[[str, int], Fault | None] | None = None,
@@ -506,6 +506,9 @@ def open_federation(
     shut: bool = False,
 ) -> Iterator[FederatedWorld]:
     """Open the whole world below a folder.
+
+    So many `rows` are usual that chance never holds a model: the membership check looks at who was held out, and with
+    few rows that differs by more than its bound now and then.
 
     With `shut` nobody is reached by the hub's own coordinators: a test says what a hub says, and asks members itself.
     """
