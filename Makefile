@@ -1,7 +1,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 EXPORT := --generate-hashes --no-emit-index-url --python-version 3.11 --no-annotate --custom-compile-command "make lock" --quiet
-WORKERS ?= 2
+# One more than the two cores that are counted on: many tests wait for processes, deadlines and disks.
+WORKERS ?= 3
 
 .PHONY: setup demo serve test check bench lock clean
 

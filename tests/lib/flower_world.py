@@ -226,11 +226,13 @@ class FlowerWorld:
 
     @contextmanager
     def run(self) -> Iterator[FlowerGrid]:
+        """Begin a run, once all nodes are there: what went before may have ended one of them."""
         control = self.link.control()
         with (
             self.link.connect() as client,
             open_run(client, control, secret=self.link.secret, app=self.app, nodes=self.nodes) as grid,
         ):
+            wait_until(lambda: grid.online() >= self.nodes.keys(), seconds=60)
             yield grid
 
     def _stop_nodes(self) -> None:
