@@ -13,6 +13,12 @@ __all__ = ["answer", "read_answer"]
 
 _LOG: Final = logging.getLogger(__name__)
 _CODES: Final = {code.value: code for code in ErrorCode}
+# What the server says of a request or a reply that it no longer holds. It holds them until their time to live is over,
+# which is the deadline: its last answer may come on either side of it.
+_EXPIRED: Final = {
+    compat.FlowerErrorCode.MESSAGE_UNAVAILABLE,
+    compat.FlowerErrorCode.REPLY_MESSAGE_UNAVAILABLE,
+}
 
 
 def answer(handler: Handler, opened: Opened, *, app: str, now_s: float) -> compat.Message:
@@ -43,4 +49,6 @@ def read_answer(party: str, opened: Opened) -> Arrived | Lost:
         # SECURITY: a reason that is not one of our codes is not repeated to anybody.
         code = _CODES.get(opened.error_reason, ErrorCode.INTERNAL)
         return Lost(party=party, reason=Loss.REFUSED, code=code)
+    if opened.error_code in _EXPIRED:
+        return Lost(party=party, reason=Loss.DEADLINE)
     return Lost(party=party, reason=Loss.UNREACHABLE)

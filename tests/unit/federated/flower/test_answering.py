@@ -1,0 +1,33 @@
+"""What an answer of a member, or of the server in its place, makes of a request."""
+
+import pytest
+
+from federated.flower import compat
+from federated.flower.answering import read_answer
+from federated.flower.grid import Loss, Lost
+from federated.flower.messages import Header, Opened
+from yingbi.errors import ErrorCode
+
+HEADER = Header(id="m", run=1, source=1, destination=1, reply_to="asked", created_at_s=0.0, ttl_s=1.0)
+RAISED = compat.FlowerErrorCode.CLIENT_APP_RAISED_EXCEPTION
+
+
+@pytest.mark.parametrize(
+    ("error", "reason", "lost"),
+    [
+        (RAISED, "job-refused", Lost(party="a", reason=Loss.REFUSED, code=ErrorCode.JOB_REFUSED)),
+        (RAISED, "Zhang San has no loan", Lost(party="a", reason=Loss.REFUSED, code=ErrorCode.INTERNAL)),
+        (
+            compat.FlowerErrorCode.INVALID_FAB,
+            "",
+            Lost(party="a", reason=Loss.REFUSED, code=ErrorCode.STATEMENT_UNVERIFIED),
+        ),
+        (compat.FlowerErrorCode.NODE_UNAVAILABLE, "", Lost(party="a", reason=Loss.UNREACHABLE)),
+        # The server drops a message when its time is over: nobody is away because of that.
+        (compat.FlowerErrorCode.MESSAGE_UNAVAILABLE, "", Lost(party="a", reason=Loss.DEADLINE)),
+        (compat.FlowerErrorCode.REPLY_MESSAGE_UNAVAILABLE, "", Lost(party="a", reason=Loss.DEADLINE)),
+        (9999, "", Lost(party="a", reason=Loss.UNREACHABLE)),
+    ],
+)
+def test_an_error_says_why_a_party_is_lost(error: int, reason: str, lost: Lost) -> None:
+    assert read_answer("a", Opened(header=HEADER, error_code=error, error_reason=reason)) == lost
