@@ -1,22 +1,20 @@
 """Features of a released model: what values they may have, and a partner's rows brought into that form."""
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
-from numbers import Real
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from yingbi.errors import ErrorCode, InvalidRequestError
-from yingbi.models.numbers import read_number, write_number
+from yingbi.models.columns import MISSING, UNKNOWN, code_places, read_codes, read_numbers
+from yingbi.models.numbers import read_number
 from yingbi.models.tolerant import Row, objects
 
 __all__ = ["ModelFeature", "read_column", "read_features"]
 
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_.]{0,63}", re.ASCII)
-_DECIMAL: Final = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?(e[+-]?[0-9]{1,2})?", re.ASCII)
 _CODE: Final = re.compile(r"[^\x00-\x1f\x7f\ud800-\udfff\ufffe\uffff]{1,64}")
 
 
@@ -75,7 +73,7 @@ def read_column(
         raise InvalidRequestError(ErrorCode.NAME_UNKNOWN, f"expected the feature `{feature.name}`") from error
     if feature.is_coded:
         return _codes(feature, column, is_lenient=is_lenient)
-    numbers = _numbers(feature, column)
+    numbers = read_numbers(column, feature.name)
     return numbers if keeps_special else np.where(np.isin(numbers, feature.special), np.nan, numbers)
 
 
@@ -105,49 +103,9 @@ def _read_numbers(value: object, name: str) -> tuple[float, ...]:
     return tuple(read_number(item, name) for item in value)
 
 
-def _numbers(feature: ModelFeature, column: Any) -> NDArray[np.float64]:
-    try:
-        # A missing value of pandas is no float; a frame's own conversion knows it.
-        values = column.to_numpy(dtype="float64", na_value=np.nan) if hasattr(column, "to_numpy") else column
-        numbers = np.array([np.nan if item is None else item for item in values], dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise InvalidRequestError(ErrorCode.DATA_INVALID, f"expected numbers in `{feature.name}`") from error
-    if bool(np.isinf(numbers).any()):
-        raise InvalidRequestError(ErrorCode.DATA_INVALID, f"expected finite numbers in `{feature.name}`")
-    return numbers
-
-
-def _codes(feature: ModelFeature, column: Sequence[Any], *, is_lenient: bool) -> NDArray[np.int64]:
-    places = _places(feature.codes)
-    found = np.empty(len(column), dtype=np.int64)
-    for row, value in enumerate(column):
-        place = None if _is_missing(value) else places.get(_code_text(value) or "")
-        if place is None and not (is_lenient or _is_missing(value)):
-            raise InvalidRequestError(ErrorCode.DATA_INVALID, f"expected codes that the model has in `{feature.name}`")
-        found[row] = -1 if place is None else place
-    return found
-
-
-def _places(codes: Sequence[str]) -> dict[str, int]:
-    """Return the place of each code, also by its value where it is a number: frames hold 1 and 1.0 for `1`.
-
-    INVARIANT: as the nodes read their own columns (federated/horizontal/prepare.py).
-    """
-    places = {code: place for place, code in enumerate(codes)}
-    for place, code in enumerate(codes):
-        if _DECIMAL.fullmatch(code) is not None:
-            places.setdefault(write_number(float(code)), place)
-    return places
-
-
-def _code_text(value: Any) -> str | None:
-    if isinstance(value, (bool, np.bool_)):
-        return "true" if value else "false"
-    if isinstance(value, Real):
-        return write_number(float(value))
-    return value if isinstance(value, str) else None
-
-
-def _is_missing(value: Any) -> bool:
-    # pandas' own missing value is neither equal nor unequal to itself: it has no truth.
-    return value is None or type(value).__name__ == "NAType" or (isinstance(value, float) and value != value)
+def _codes(feature: ModelFeature, column: Any, *, is_lenient: bool) -> NDArray[np.int64]:
+    found = read_codes(column, feature.name, code_places(feature.codes))
+    is_unknown = found == UNKNOWN
+    if bool(is_unknown.any()) and not is_lenient:
+        raise InvalidRequestError(ErrorCode.DATA_INVALID, f"expected codes that the model has in `{feature.name}`")
+    return np.where(is_unknown, MISSING, found)

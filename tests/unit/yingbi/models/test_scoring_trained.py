@@ -128,8 +128,14 @@ def model_of_cached(recipe: RecipeName) -> Any:
         lambda c: c.update(trade=["Z"] * 1200),
         lambda c: c.update(age=c["age"][:10]),
         lambda c: c.update(debt=np.full(1200, np.inf)),
+        lambda c: c.update(age=["30"] * 1200),
+        lambda c: c.update(age=np.array([30.0] * 1199 + ["30"], dtype=object)),
+        lambda c: c.update(age=np.array(["30"] * 1200)),
+        lambda c: c.update(age=pd.Series([30.0] * 1199 + ["30"], dtype=object)),
+        lambda c: c.update(age=pd.Series(["30"] * 1200, dtype="string")),
+        lambda c: c.update(age=[b"30"] * 1200),
     ],
-    ids=["no column", "unknown code", "length", "infinite"],
+    ids=["no column", "unknown code", "length", "infinite", "text", "object", "texts", "Series", "strings", "bytes"],
 )
 def test_columns_that_the_model_does_not_know_are_refused(change: Change) -> None:
     document, _ = model_of_cached(RecipeName.LOGISTIC_REGRESSION)
