@@ -75,13 +75,22 @@ class FederationGroups:
         if not job.submitted.operation.startswith(TRAINING):
             return None
         if job.id not in self._questions:
-            self._questions[job.id] = self._read(job)
+            question = self.read(job)
+            self._questions[job.id] = None if question is None else (common_digest(question), question)
         found = self._questions[job.id]
         return (
             None
             if found is None
             else Group(id=found[1].federation, terms=found[0], partner=job.partner, question=found[1])
         )
+
+    def read(self, job: JobStanding) -> TrainingQuestion | None:
+        """Return what a job asks as its plan says it now: nothing where that was erased, or asks for no training."""
+        try:
+            question = parse_plan(json.loads(self._store.read_opening(job.submitted.plan).value)).question
+        except SandboxError:
+            return None  # erased, or never a plan
+        return question if isinstance(question, TrainingQuestion) else None
 
     def rounds_of(self, job: JobStanding) -> int:
         """Return how many rounds a job may take of its agreement's: none where it is no member of a federation."""
@@ -131,10 +140,3 @@ class FederationGroups:
             one.state in _WAITING or (one.state is JobState.STARTED and one.life.attempt != left.get(one.id))
             for one in group.jobs(standing)
         )
-
-    def _read(self, job: JobStanding) -> tuple[str, TrainingQuestion] | None:
-        try:
-            question = parse_plan(json.loads(self._store.read_opening(job.submitted.plan).value)).question
-        except SandboxError:
-            return None  # erased, or never a plan
-        return (common_digest(question), question) if isinstance(question, TrainingQuestion) else None

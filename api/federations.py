@@ -11,13 +11,16 @@ from api.visibility import may_see_job
 from api.wiring import Hub
 from federated.rounds.coordinator import RoundFigures
 from policies.federations import Attempt, FederationState
+from policies.jobs import JobState
 from policies.standing import JobStanding, Standing
 from policies.standing.federations import FederationStanding
+from yingbi.canonical import canonical_bytes
 from yingbi.errors import NotFoundError
 from yingbi.events import EntryType
 from yingbi.events.jobs import CancellationReason
+from yingbi.plan.codec import common_digest, common_json
 
-__all__ = ["WAITING", "federation_out", "visible_federation"]
+__all__ = ["WAITING", "federation_out", "federation_terms", "visible_federation"]
 
 WAITING = "waiting"
 """The state of a federation that the log does not have yet."""
@@ -60,9 +63,25 @@ def federation_out(hub: Hub, standing: Standing, group: Group) -> FederationOut:
     )
 
 
+def federation_terms(hub: Hub, standing: Standing, caller: Caller, digest: str) -> bytes | None:
+    """Return what the members of a federation are asked alike, for whoever may know one of the jobs; or nothing.
+
+    It stands in the plans alone, and is read there: what was erased in all of them is not handed out. Looks through all
+    jobs, like a listing.
+    """
+    for group in hub.federation_groups.all(standing):
+        if group.terms == digest and any(may_see_job(caller, standing, job) for job in group.jobs(standing)):
+            questions = (hub.federation_groups.read(job) for job in group.jobs(standing))
+            found = next((one for one in questions if one is not None and common_digest(one) == digest), None)
+            if found is not None:
+                return canonical_bytes(common_json(found))
+    return None
+
+
 def _refusal(hub: Hub, jobs: Sequence[JobStanding]) -> str | None:
     """Return why the log refused to begin a federation for good: the bureau's note where it called its jobs off."""
-    for entry in (hub.recorder.read(index).statement for job in jobs for index in reversed(job.entries)):
+    cancelled = (job for job in jobs if job.state is JobState.CANCELLED)
+    for entry in (hub.recorder.read(index).statement for job in cancelled for index in reversed(job.entries)):
         body = entry.payload.body
         is_called_off = entry.type is EntryType.JOB_CANCELLED and entry.payload.issuer == hub.bureau.party
         if is_called_off and body["reason"] == CancellationReason.FEDERATION_ENDED and body["note"] is not None:

@@ -11,6 +11,7 @@ from starlette.responses import StreamingResponse
 
 from api.signing import Caller
 from api.wiring import Hub
+from yingbi.errors import SandboxError
 
 __all__ = ["look_until", "stream_changes"]
 
@@ -66,7 +67,10 @@ async def stream_changes(
             # SECURITY: who is frozen meanwhile is told no more; a new request would be refused.
             if hub.standing.freezes.holds(caller.party, caller.organisation):
                 return
-            found = await run_in_threadpool(look)
+            try:
+                found = await run_in_threadpool(look)
+            except SandboxError:
+                return
             if found != told:
                 number += 1
                 yield _event(kind(told, found), number, found)

@@ -5,15 +5,14 @@ from typing import Annotated, Any, Final
 from fastapi import APIRouter, Path
 from starlette.responses import PlainTextResponse, Response
 
+from api.federations import federation_terms
 from api.refusals import not_found
 from api.routes import AnyCaller, OpenHub, SignedRoute
 from api.schemas.wire import NOT_FOUND, PROBLEMS, Responses, problems
 from api.signing import Caller
-from api.visibility import is_of_bureau, may_see_agreement, may_see_job
+from api.visibility import is_of_bureau, may_see_agreement
 from api.wiring import Hub
 from ledger.receipt import format_receipt
-from yingbi.canonical import canonical_bytes
-from yingbi.plan.codec import common_json
 
 __all__ = ["documents", "entries"]
 
@@ -33,7 +32,7 @@ def get_document(hub: OpenHub, caller: AnyCaller, digest: str) -> Response:
     """
     content = hub.documents.find(digest)
     if content is None:
-        content = _federation_terms(hub, caller, digest)
+        content = federation_terms(hub, hub.standing, caller, digest)
     elif not _may_see(hub, caller, digest):
         content = None
     if content is None:
@@ -46,15 +45,6 @@ def get_document(hub: OpenHub, caller: AnyCaller, digest: str) -> Response:
 def get_receipt(hub: OpenHub, index: Index) -> Response:
     """Return the receipt of an entry under the newest published checkpoint (C2SP tlog-proof); anybody may ask."""
     return PlainTextResponse(format_receipt(hub.log_reader.receipt(index)))
-
-
-def _federation_terms(hub: Hub, caller: Caller, digest: str) -> bytes | None:
-    """Return what the members of a federation were asked alike, as their plans say it."""
-    standing = hub.standing
-    for group in hub.federation_groups.all(standing):
-        if group.terms == digest and any(may_see_job(caller, standing, job) for job in group.jobs(standing)):
-            return canonical_bytes(common_json(group.question))
-    return None
 
 
 def _may_see(hub: Hub, caller: Caller, digest: str) -> bool:

@@ -654,6 +654,22 @@ def test_a_federations_id_shows_nothing_to_another_partner(operator: Operator) -
     cancel(world, own.job, by=OTHER)
 
 
+def test_terms_that_were_erased_are_handed_out_to_nobody(world: FederatedWorld) -> None:
+    """They are in the members' plans and nowhere else; a hub that runs remembers them, and does not tell."""
+    question = world.question(**THREE_ROUNDS)
+    for member in question.members[:2]:
+        assert world.submit_member(question, member).status_code == 202
+    path = f"/v1/documents/{common_digest(question)}"
+    for member in question.members[:2]:
+        assert world.hub.ask("GET", path, by=PARTNER).content == canonical_bytes(common_json(question))
+        job = world.standing.jobs.get(member.job)
+        assert job is not None
+        world.hub.hub.store.erase_opening(job.submitted.plan)
+    assert world.hub.ask("GET", path, by=PARTNER).status_code == 404
+    for member in question.members[:2]:
+        cancel(world, member.job)
+
+
 def test_a_federations_id_that_somebody_asked_for_first_is_still_ones_own(world: FederatedWorld) -> None:
     question = world.question(**THREE_ROUNDS)
     first = others(question)

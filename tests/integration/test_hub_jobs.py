@@ -13,6 +13,8 @@ import httpx
 import pytest
 
 from api.home import load_hub
+from api.jobs import visible_job
+from api.refusals import not_found
 from api.rules import ApprovalRule
 from api.submissions import opening_json
 from policies.model import Approvals, JobApproval, OutputApproval, terms_digest
@@ -481,6 +483,24 @@ def test_who_waits_is_told_at_once(world: HubWorld) -> None:
         text = events.result(20).text
     assert text.startswith("event: state\nid: 1\ndata: {")
     assert '"state":"released"' in text
+
+
+def test_a_stream_ends_when_its_caller_would_be_refused(
+    world: HubWorld, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    name = submit(world).json()["job"]
+    looks: list[Any] = []
+
+    def once(*args: Any) -> Any:
+        looks.append(args)
+        if len(looks) > 1:
+            raise not_found("job")
+        return visible_job(*args)
+
+    monkeypatch.setattr("api.routers.jobs.visible_job", once)
+    answer = world.ask("GET", f"/v1/jobs/{name}/events", by="person:analyst")
+    assert (answer.status_code, answer.text.count("event: "), len(looks)) == (200, 1, 2)
+    assert "unforeseen" not in caplog.text
 
 
 def test_fifty_partners_at_once_lose_nothing(world: HubWorld) -> None:
