@@ -152,6 +152,7 @@ def open_bundle(content: bytes, *, digest: str) -> Mapping[str, bytes]:
                 raise _malformed("a bundle with stored files")
             files = {info.filename: archive.read(info) for info in infos if info.filename != _LIST}
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError, ValueError, OSError) as error:
+        # Newer versions and strong encryption are "not implemented" to zipfile, and a password is a RuntimeError.
         raise _malformed("an app bundle") from error
     if _CONFIG not in files or build_bundle(files).content != content:
         raise _malformed("a bundle as it is built")

@@ -259,9 +259,10 @@ def _wait_until_it_answers(world: FlowerWorld, party: str) -> None:
 
 
 ORPHAN = """
-import sys, time
+import signal, sys
 from pathlib import Path
 from federated.flower.supernode import SuperNode, SuperNodeConfig, make_node_key
+from tests.lib.waiting import wait_until
 from yingbi.keys import SigningKey
 folder = Path(sys.argv[1])
 make_node_key(folder / "node.key")
@@ -270,10 +271,9 @@ config = SuperNodeConfig(superlink="127.0.0.1:9", authority=Path(sys.argv[2]), k
                          app_keys=(key,), home=folder / "flower")
 node = SuperNode(config)
 node.start()
-while node.pid is None:
-    time.sleep(0.01)
+wait_until(lambda: node.pid is not None)
 print(node.pid, flush=True)
-time.sleep(60)
+signal.pause()
 """
 
 

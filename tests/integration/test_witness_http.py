@@ -7,7 +7,6 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import closing, suppress
 from dataclasses import asdict, replace
@@ -347,21 +346,13 @@ def test_a_body_that_is_too_large_is_cut_off(plain: WitnessConfig) -> None:
         assert read_all(connection).startswith(b"HTTP/1.1 413 ")
 
 
-def wait_for_status(http: httpx.Client, url: str, status: int) -> None:
-    """Ask until the answer has this status: connections come and go in the server's own time."""
-    deadline = time.monotonic() + 10
-    while http.get(url).status_code != status:
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-
-
 def test_many_connections_are_answered_or_turned_away(plain: WitnessConfig, http: httpx.Client) -> None:
     with WitnessProcess(plain) as process:
         held = [socket.create_connection(("127.0.0.1", process.port)) for _ in range(300)]
-        wait_for_status(http, f"{process.url}/vkey", 503)
+        wait_until(lambda: http.get(f"{process.url}/vkey").status_code == 503)
         for connection in held:
             connection.close()
-        wait_for_status(http, f"{process.url}/vkey", 200)
+        wait_until(lambda: http.get(f"{process.url}/vkey").status_code == 200)
 
 
 Messages = list[dict[str, object]]

@@ -5,7 +5,6 @@ import re
 import shutil
 import subprocess
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +14,7 @@ from web3 import Web3
 from web3.types import RPCEndpoint
 
 from ledger.anchor_evm import EvmAccount
+from tests.lib.waiting import wait_until
 
 __all__ = ["ACCOUNTS", "CHAIN_ID", "Anvil", "find_anvil", "start_anvil"]
 
@@ -80,10 +80,11 @@ def start_anvil(path: str, *arguments: str) -> Iterator[Anvil]:
 
 
 def _wait_for_port(process: "subprocess.Popen[bytes]", output: IO[bytes]) -> int:
-    deadline = time.monotonic() + 30
-    while process.poll() is None and time.monotonic() < deadline:
-        match = _LISTENING.search(os.pread(output.fileno(), 1 << 16, 0))
-        if match is not None:
-            return int(match[1])
-        time.sleep(0.01)
-    raise RuntimeError("anvil did not start")
+    def told() -> re.Match[bytes] | None:
+        return _LISTENING.search(os.pread(output.fileno(), 1 << 16, 0))
+
+    wait_until(lambda: told() or process.poll() is not None, seconds=30)
+    match = told()
+    if match is None:
+        raise RuntimeError("anvil did not start")
+    return int(match[1])

@@ -115,6 +115,13 @@ def zipped(files: list[tuple[str, bytes]], method: int = zipfile.ZIP_STORED) -> 
     return buffer.getvalue()
 
 
+def bent(at: int, value: int) -> bytes:
+    """Return an archive of which one byte of each entry in the central directory is another."""
+    data = bytearray(zipped([("pyproject.toml", CONFIG)]))
+    data[data.index(b"PK\x01\x02") + at] = value
+    return bytes(data)
+
+
 @pytest.mark.parametrize(
     "content",
     [
@@ -124,8 +131,17 @@ def zipped(files: list[tuple[str, bytes]], method: int = zipfile.ZIP_STORED) -> 
         zipped([("pyproject.toml", CONFIG), ("../up.py", b"")]),
         zipped([("pyproject.toml", CONFIG), ("bomb.py", b"\x00" * 10_000_000)], zipfile.ZIP_DEFLATED),
         zipped([("pyproject.toml", CONFIG), (".info/CONTENT", b"")]),
+        bent(6, 99),
+        bent(8, 0x01),
+        bent(8, 0x20),
+        bent(8, 0x40),
+        bent(10, 99),
+        bent(42, 7),
     ],
-    ids=["nothing", "empty", "no list", "path", "bomb", "empty list"],
+    ids=[
+        *("nothing", "empty", "no list", "path", "bomb", "empty list"),
+        *("version", "password", "patched", "strong encryption", "method", "place"),
+    ],
 )
 def test_archives_that_we_would_not_build_are_refused(content: bytes) -> None:
     with pytest.raises(SandboxError):
