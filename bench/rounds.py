@@ -11,7 +11,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from time import perf_counter, process_time, sleep
+from time import perf_counter, process_time
 from typing import Any, Final
 
 import numpy as np
@@ -38,6 +38,7 @@ from yingbi.cli.demo import federation, setting
 from yingbi.cli.demo.setting import BANK
 from yingbi.cli.demo.stage import Stage
 from yingbi.client import Federation
+from yingbi.clock import parse_time
 
 __all__ = ["measure_rounds"]
 
@@ -45,7 +46,6 @@ _PARTIES: Final = ("unit:a", "unit:b", "unit:c")
 _FEATURES: Final = 20
 _FUND_FEATURES: Final = 4  # as many as the demonstration's funds have
 _DEADLINE_S: Final = 60.0
-_LOOK_S: Final = 0.02
 _MIB: Final = 1 << 20
 _PROCESSES: Final = {
     "flower.superlink": "Flower's server",
@@ -248,15 +248,15 @@ def _funds(folder: Path) -> Iterator[Any]:
 
 
 def _watch(run: Federation) -> list[float]:
-    """Return the seconds between completed rounds, as a partner sees them; the first is the start of the run."""
-    ends: list[float] = []
-    while run.status.state not in ("completed", "aborted", "interrupted"):
-        run.refresh()
-        ends += [perf_counter()] * (len(run.status.rounds) - len(ends))
-        sleep(_LOOK_S)
+    """Return the seconds between completed rounds, by the hub's clock; the first is the start of the run.
+
+    Who waits for events is told of them; asking again and again would be a load of its own.
+    """
+    run.wait(progress=False)
     if run.status.state != "completed":
         raise RuntimeError(f"the federation is `{run.status.state}`")
-    return [later - earlier for earlier, later in pairwise(ends)]
+    ends = [parse_time(one.ended_at) for one in run.status.rounds if one.ended_at is not None]
+    return [(later - earlier).total_seconds() for earlier, later in pairwise(ends)]
 
 
 def _memory(folder: Path) -> dict[str, float]:

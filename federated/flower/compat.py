@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Final
@@ -134,16 +135,31 @@ def quiet(level: int = logging.ERROR) -> None:
     logging.getLogger("flwr").setLevel(level)
 
 
-def run_supernode(arguments: Sequence[str], sleep: Callable[[float], None]) -> None:
-    """Run `flower-supernode` with these arguments until it ends; its main loop sleeps by `sleep` instead of `time`.
+def run_supernode(
+    arguments: Sequence[str], *, sleep: Callable[[float], None] | None = None, objects_s: tuple[float, float] = (1, 10)
+) -> None:
+    """Run `flower-supernode` with these arguments until it ends.
 
     It leaves by `SystemExit`, and takes SIGTERM and SIGINT for itself.
+
+    Args:
+        arguments: its own.
+        sleep: what its main loop sleeps by instead of `time.sleep`.
+        objects_s: how many seconds it waits, first and at most, before it asks again for the objects of a message that
+            was announced and is still on its way to the server.
     """
     from flwr.supernode import start_client_internal
     from flwr.supernode.cli.flower_supernode import flower_supernode
 
     # Of `time` its loop uses `sleep` alone: three seconds without a message, half a second while one is worked on.
-    start_client_internal.time = SimpleNamespace(sleep=sleep)  # type: ignore[assignment, attr-defined]
+    if sleep is not None:
+        start_client_internal.time = SimpleNamespace(sleep=sleep)  # type: ignore[assignment, attr-defined]
+    first_s, most_s = objects_s
+    start_client_internal.pull_objects = partial(  # type: ignore[attr-defined]
+        start_client_internal.pull_objects,  # type: ignore[attr-defined]
+        initial_backoff=first_s,
+        backoff_cap=most_s,
+    )
     sys.argv = ["flower-supernode", *arguments]
     flower_supernode()
 

@@ -27,6 +27,7 @@ _LOG: Final = logging.getLogger(__name__)
 _TAKE_S: Final = 30.0
 _TAKE_POLL_S: Final = 0.05
 _RETRY_S: Final = 0.5
+_SOON_S: Final = 0.03
 _QUICK_S: Final = 0.1
 _SLOW_S: Final = 0.5
 _ACTIVE_S: Final = 20.0
@@ -109,7 +110,10 @@ class FlowerGrid:
             for name, outcome in came:
                 del waiting[name], coming[name]
                 yield outcome
-            time.sleep(min(pace.after(worked=bool(came)), max(0.0, end - time.monotonic())))
+            wait_s = pace.after(worked=bool(came))
+            if waiting:
+                # Members answer at about the same time: after the first the others are not far.
+                time.sleep(min(_SOON_S if came else wait_s, max(0.0, end - time.monotonic())))
 
     def _look(self, waiting: Mapping[str, str], coming: dict[str, Coming]) -> None:
         """Note which replies have been announced; a reply is announced before all of its objects are there."""

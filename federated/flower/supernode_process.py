@@ -20,6 +20,8 @@ __all__ = ["NodePace", "main"]
 
 _WORKING_S: Final = 0.02
 _LONG_S: Final = 1.0
+# A message is announced before its objects are sent, which takes a fraction of a second.
+_OBJECTS_S: Final = (0.05, 1.0)
 
 
 class NodePace(StrEnum):
@@ -36,7 +38,10 @@ def main(arguments: list[str]) -> int:
     if os.getppid() != int(parent):
         # The parent ended before the kernel was told to watch it.
         return ExitCode.UNAVAILABLE
-    compat.run_supernode(given, time.sleep if NodePace(pace) is NodePace.STOCK else _quick())
+    if NodePace(pace) is NodePace.STOCK:
+        compat.run_supernode(given)
+    else:
+        compat.run_supernode(given, sleep=_quick(), objects_s=_OBJECTS_S)
     return ExitCode.OK
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from yingbi.errors import ErrorCode, InvalidRequestError
 __all__ = ["Table", "check_table"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Table:
     """Rows of one node, one an entity.
 
@@ -35,9 +36,9 @@ class Table:
         columns = {name: column[mask] for name, column in self.columns.items()}
         return Table(columns=columns, target=self.target[mask], is_held_out=self.is_held_out[mask])
 
-    @property
+    @cached_property
     def training(self) -> "Table":
-        """Return the rows that are trained on."""
+        """Return the rows that are trained on; they are kept, every round asks for them again."""
         return self.part(~self.is_held_out)
 
 

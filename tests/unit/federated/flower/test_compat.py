@@ -12,6 +12,7 @@ from pathlib import Path
 import flwr.supernode.start_client_internal as node_loop
 import pytest
 from flwr.server.superlink.linkstate import SqlLinkState
+from flwr.supercore.inflatable.inflatable_utils import pull_objects
 from flwr.superlink import main as superlink_main
 
 from federated.flower import QUIET, compat
@@ -67,6 +68,19 @@ def test_of_time_the_nodes_loop_uses_three_sleeps_and_nothing_else() -> None:
     assert sorted(used) == ["time.sleep(0.5)", "time.sleep(0.5)", "time.sleep(3)"]
     attributes = re.findall(r"\btime\.(\w+)", inspect.getsource(node_loop))
     assert set(attributes) == {"sleep"}
+
+
+def test_the_node_waits_a_second_for_objects_that_are_on_their_way() -> None:
+    """`run_supernode` has it ask again sooner, by parameters that the node leaves as they are."""
+    calls = [
+        ast.unparse(node)
+        for node in ast.walk(ast.parse(inspect.getsource(node_loop)))
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "pull_objects"
+    ]
+    assert len(calls) == 1
+    assert "backoff" not in calls[0]
+    parameters = inspect.signature(pull_objects).parameters
+    assert (parameters["initial_backoff"].default, parameters["backoff_cap"].default) == (1, 10)
 
 
 def test_the_layers_that_are_left_out_do_nothing_without_their_plugins() -> None:
