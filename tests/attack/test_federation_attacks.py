@@ -670,6 +670,23 @@ def test_terms_that_were_erased_are_handed_out_to_nobody(world: FederatedWorld) 
         cancel(world, member.job)
 
 
+def test_a_member_that_asks_for_something_else_does_not_stand_in_for_erased_terms(world: FederatedWorld) -> None:
+    question = world.question(**THREE_ROUNDS)
+    other = replace(question, min_entities=question.min_entities + 1)
+    first, second = question.members[:2]
+    assert world.submit_member(question, first).status_code == 202
+    assert world.submit_member(other, second).status_code == 202
+    job = world.standing.jobs.get(first.job)
+    assert job is not None
+    path = "/v1/documents/{}".format
+    assert world.hub.ask("GET", path(common_digest(question)), by=PARTNER).status_code == 200
+    world.hub.hub.store.erase_opening(job.submitted.plan)
+    assert world.hub.ask("GET", path(common_digest(question)), by=PARTNER).status_code == 404
+    assert world.hub.ask("GET", path(common_digest(other)), by=PARTNER).content == canonical_bytes(common_json(other))
+    for member in (first, second):
+        cancel(world, member.job)
+
+
 def test_a_federations_id_that_somebody_asked_for_first_is_still_ones_own(world: FederatedWorld) -> None:
     question = world.question(**THREE_ROUNDS)
     first = others(question)

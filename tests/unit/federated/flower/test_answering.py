@@ -1,10 +1,12 @@
-"""What an answer of a member, or of the server in its place, makes of a request."""
+"""Both ends of a message: what a handler makes of it, and what an answer makes of a request."""
 
 import pytest
 
+from federated.content import Content
 from federated.flower import compat
-from federated.flower.answering import read_answer
+from federated.flower.answering import answer, read_answer
 from federated.flower.grid import Loss, Lost
+from federated.flower.handler import Task
 from federated.flower.messages import Header, Opened
 from yingbi.errors import ErrorCode
 
@@ -31,3 +33,15 @@ RAISED = compat.FlowerErrorCode.CLIENT_APP_RAISED_EXCEPTION
 )
 def test_an_error_says_why_a_party_is_lost(error: int, reason: str, lost: Lost) -> None:
     assert read_answer("a", Opened(header=HEADER, error_code=error, error_reason=reason)) == lost
+
+
+class Never:
+    """A handler that nothing should come to."""
+
+    def handle(self, task: Task) -> Content:
+        raise AssertionError(task)
+
+
+def test_a_message_without_content_comes_to_no_handler() -> None:
+    answered = answer(Never(), Opened(header=HEADER, error_code=RAISED), app="sha256:a", now_s=0.5)
+    assert answered.error.reason == ErrorCode.MESSAGE_MALFORMED

@@ -102,6 +102,26 @@ def test_other_paths_are_not_packed(name: str) -> None:
         build_bundle({**FILES, name: b""})
 
 
+@pytest.mark.parametrize("many", [{f"f{n}.py": b"" for n in range(1000)}, {"big.py": b"\x00" * (10 << 20)}])
+def test_what_is_too_large_is_not_packed(many: dict[str, bytes]) -> None:
+    with pytest.raises(InvalidRequestError, match="at most 1000 files"):
+        build_bundle({**FILES, **many})
+
+
+@pytest.mark.parametrize(("publisher", "name"), [("Yingbi", "small-app"), ("yingbi", "small/app"), ("yingbi", "1")])
+def test_other_names_are_no_apps(publisher: str, name: str) -> None:
+    config = CONFIG.replace(b"small-app", name.encode()).replace(b"yingbi", publisher.encode())
+    with pytest.raises(InvalidRequestError, match="small letters"):
+        build_bundle({**FILES, "pyproject.toml": config})
+
+
+def test_what_is_compressed_is_not_read() -> None:
+    """A bomb is refused by what its directory says, before a byte of it is there."""
+    content = zipped([("pyproject.toml", CONFIG), ("bomb.py", b"\x00" * 10_000_000)], zipfile.ZIP_DEFLATED)
+    with pytest.raises(InvalidRequestError, match="stored files"):
+        open_bundle(content, digest="sha256:" + hashlib.sha256(content).hexdigest())
+
+
 def test_another_bundle_is_refused(small: Bundle) -> None:
     with pytest.raises(VerificationError):
         open_bundle(small.content + b" ", digest=small.digest)

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from federated.flower import caged
+from federated.content import Content
+from federated.flower import cage_entry, caged, compat
 from federated.flower.bundle import Bundle, build_bundle, horizontal_bundle, open_bundle
 from federated.flower.cage_entry import flatten, unflatten
 from federated.flower.caged import CagedApp
@@ -15,6 +16,7 @@ from federated.horizontal.parameters import RecipeName
 from federated.horizontal.recipe import RECIPES
 from sandbox.isolation.bubblewrap import BubblewrapCage
 from sandbox.isolation.frames import Frame, FrameKind
+from sandbox.isolation.worker import Control
 from tests.unit.federated.horizontal.examples import make_spec, make_table
 from yingbi.errors import ErrorCode, InvalidRequestError, SandboxError, UnavailableError, VerificationError
 
@@ -44,6 +46,21 @@ def test_the_app_gives_what_its_recipe_gives_bit_for_bit(app: CagedApp, recipe: 
             assert found.dtype == array.dtype
             assert found.shape == array.shape
             assert found.tobytes() == array.tobytes()
+
+
+def test_an_app_that_answers_with_an_error_gives_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(message: compat.Message, _: compat.Context) -> compat.Message:
+        return compat.Message(compat.Error(code=1, reason="Zhang San has no loan"), reply_to=message)
+
+    monkeypatch.setattr(cage_entry, "_load_app", lambda: fail)
+    job = Frame(kind=FrameKind.JOB, value={"shapes": {}, "values": {}, "view": "/view"}, arrays={})
+    with pytest.raises(UnavailableError, match=r"the app failed$"):
+        cage_entry.run(job, Control(lambda _: None), "/scratch")
+
+
+def test_an_app_is_asked_texts_and_integers_only(app: CagedApp) -> None:
+    with pytest.raises(InvalidRequestError, match="texts and integers"):
+        app.call(Content(arrays={}, values={"salt": b"x"}), make_table(5))
 
 
 def test_each_table_is_seen_by_its_own_workers_only(app: CagedApp, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -164,6 +164,8 @@ def test_documents_that_are_no_models(name: str) -> None:
     "document",
     [
         LOGISTIC,
+        bent(BINS, "form", value="yingbi-model-0"),
+        bent(BINS, "recipe", value="logistic_regression"),
         bent(BINS, "variables", 0, "feature", value="x"),
         bent(BINS, "variables", 1, "feature", value="tax"),
         bent(BINS, "variables", 1, "bins", 0, "codes", value=["Z"]),

@@ -69,7 +69,19 @@ def test_shares_add_up_and_no_bin_lowers_the_value(pairs: list[tuple[int, int]],
 
 
 @pytest.mark.parametrize(
-    ("goods", "bads"), [([], []), ([1], [1, 2]), ([1, -1], [1, 1]), ([0], [3]), ([3], [0]), ([math.nan], [1])]
+    ("goods", "bads"),
+    [
+        ([], []),
+        ([1], [1, 2]),
+        ([1, -1], [1, 1]),
+        ([3, -1], [1, 1]),
+        ([1, 1], [3, -1]),
+        ([0], [3]),
+        ([3], [0]),
+        ([math.nan], [1]),
+        ([math.inf, 1], [1, 1]),
+        ([1, 1], [1, math.inf]),
+    ],
 )
 def test_counts_that_are_none(goods: list[float], bads: list[float]) -> None:
     with pytest.raises(InvalidRequestError):
