@@ -111,6 +111,10 @@ class ErrorCode(StrEnum):
     TERMS_NOT_FOUND = "terms-not-found"
     TRANSITION_REFUSED = "transition-refused"
     DUTIES_NOT_SEPARATED = "duties-not-separated"
+    CERTIFICATE_MALFORMED = "certificate-malformed"
+    CERTIFICATE_UNVERIFIED = "certificate-unverified"
+    STATUS_LIST_MALFORMED = "status-list-malformed"
+    STATUS_LIST_UNVERIFIED = "status-list-unverified"
     CATALOGUE_INVALID = "catalogue-invalid"
     DATASET_NOT_FOUND = "dataset-not-found"
     DATASET_EXISTS = "dataset-exists"
@@ -215,6 +219,10 @@ CATALOGUE: Final[dict[ErrorCode, ErrorSpec]] = {
     ErrorCode.TERMS_NOT_FOUND: _spec(404, "text of an agreement is not here", ExitCode.NOT_FOUND),
     ErrorCode.TRANSITION_REFUSED: _spec(409, "not possible in the present state", ExitCode.CONFLICT),
     ErrorCode.DUTIES_NOT_SEPARATED: _spec(403, "duties must be in different hands", ExitCode.REFUSED),
+    ErrorCode.CERTIFICATE_MALFORMED: _spec(422, "certificate has a wrong form", ExitCode.DATA),
+    ErrorCode.CERTIFICATE_UNVERIFIED: _spec(400, "certificate does not verify", ExitCode.INVALID),
+    ErrorCode.STATUS_LIST_MALFORMED: _spec(422, "status list has a wrong form", ExitCode.DATA),
+    ErrorCode.STATUS_LIST_UNVERIFIED: _spec(400, "status list does not verify", ExitCode.INVALID),
     ErrorCode.CATALOGUE_INVALID: _spec(422, "catalogue entry is wrong", ExitCode.DATA),
     ErrorCode.DATASET_NOT_FOUND: _spec(404, "data set does not exist", ExitCode.NOT_FOUND),
     ErrorCode.DATASET_EXISTS: _spec(409, "data set exists", ExitCode.CONFLICT),

@@ -1,0 +1,161 @@
+"""The life of a certificate as a total table, from the application to its end (docs/spec/certificate.md, "Life").
+
+Pure: a state and a step go in, a state comes out. Who may take a step, and what it must say, is judged where the log is
+folded (`policies.standing.certificates`).
+"""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Final
+
+from yingbi.errors import ConflictError, ErrorCode
+from yingbi.events.certificates import AssetClass, Registration
+
+__all__ = ["ENDED", "OPEN", "TRANSITIONS", "CertificateState", "Step", "draw_life", "needs_notice", "transition"]
+
+
+class CertificateState(StrEnum):
+    """Where a certificate is: applications come first, certificates from `active` on."""
+
+    DRAFT = "draft"
+    SUBMITTED = "submitted"
+    RETURNED = "returned"
+    ACCEPTED = "accepted"
+    REVIEW = "review"
+    NOTICE = "notice"
+    OBJECTED = "objected"
+    APPROVED = "approved"
+    REJECTED = "rejected"
+    ACTIVE = "active"
+    SUSPENDED = "suspended"
+    REVOKED = "revoked"
+    CANCELLED = "cancelled"
+    SUPERSEDED = "superseded"
+    EXPIRED = "expired"
+
+
+class Step(StrEnum):
+    """What happens to it. `settle` is the review of an objection; `supersede` is what its successor's issue does."""
+
+    SUBMIT = "submit"
+    ACCEPT = "accept"
+    RETURN = "return"
+    REVIEW = "review"
+    NOTICE = "notice"
+    OBJECT = "object"
+    SETTLE = "settle"
+    APPROVE = "approve"
+    REJECT = "reject"
+    ISSUE = "issue"
+    PRESENT = "present"
+    SUSPEND = "suspend"
+    RESUME = "resume"
+    REVOKE = "revoke"
+    CANCEL = "cancel"
+    SUPERSEDE = "supersede"
+    EXPIRE = "expire"
+
+
+OPEN: Final = frozenset(
+    {
+        CertificateState.SUBMITTED,
+        CertificateState.RETURNED,
+        CertificateState.ACCEPTED,
+        CertificateState.REVIEW,
+        CertificateState.NOTICE,
+        CertificateState.OBJECTED,
+        CertificateState.APPROVED,
+    }
+)
+"""Applications that are being dealt with: the applicant may withdraw them, and their deadlines may pass."""
+
+ENDED: Final = frozenset(
+    {
+        CertificateState.REJECTED,
+        CertificateState.REVOKED,
+        CertificateState.CANCELLED,
+        CertificateState.SUPERSEDED,
+        CertificateState.EXPIRED,
+    }
+)
+"""States that nothing leads out of."""
+
+_ISSUED: Final = (CertificateState.ACTIVE, CertificateState.SUSPENDED)
+_ENDS: Final = {
+    Step.REVOKE: CertificateState.REVOKED,
+    Step.CANCEL: CertificateState.CANCELLED,
+    Step.SUPERSEDE: CertificateState.SUPERSEDED,
+    Step.EXPIRE: CertificateState.EXPIRED,
+}
+_MOVES: Final[Mapping[tuple[CertificateState, Step], CertificateState]] = {
+    (CertificateState.DRAFT, Step.SUBMIT): CertificateState.SUBMITTED,
+    (CertificateState.RETURNED, Step.SUBMIT): CertificateState.SUBMITTED,
+    (CertificateState.SUBMITTED, Step.ACCEPT): CertificateState.ACCEPTED,
+    (CertificateState.ACCEPTED, Step.REVIEW): CertificateState.REVIEW,
+    (CertificateState.REVIEW, Step.REVIEW): CertificateState.REVIEW,
+    (CertificateState.REVIEW, Step.NOTICE): CertificateState.NOTICE,
+    (CertificateState.NOTICE, Step.OBJECT): CertificateState.OBJECTED,
+    (CertificateState.OBJECTED, Step.OBJECT): CertificateState.OBJECTED,
+    (CertificateState.OBJECTED, Step.SETTLE): CertificateState.REVIEW,
+    (CertificateState.NOTICE, Step.APPROVE): CertificateState.APPROVED,
+    (CertificateState.REVIEW, Step.APPROVE): CertificateState.APPROVED,
+    (CertificateState.APPROVED, Step.ISSUE): CertificateState.ACTIVE,
+    (CertificateState.ACTIVE, Step.PRESENT): CertificateState.ACTIVE,
+    (CertificateState.ACTIVE, Step.OBJECT): CertificateState.ACTIVE,
+    (CertificateState.SUSPENDED, Step.OBJECT): CertificateState.SUSPENDED,
+    (CertificateState.ACTIVE, Step.SETTLE): CertificateState.ACTIVE,
+    (CertificateState.SUSPENDED, Step.SETTLE): CertificateState.SUSPENDED,
+    (CertificateState.ACTIVE, Step.SUSPEND): CertificateState.SUSPENDED,
+    # Another reason, or another side, while it is suspended already.
+    (CertificateState.SUSPENDED, Step.SUSPEND): CertificateState.SUSPENDED,
+    (CertificateState.SUSPENDED, Step.RESUME): CertificateState.ACTIVE,
+    **{
+        (state, Step.RETURN): CertificateState.RETURNED
+        for state in (CertificateState.SUBMITTED, CertificateState.ACCEPTED, CertificateState.REVIEW)
+    },
+    **{
+        (state, Step.REJECT): CertificateState.REJECTED
+        for state in (CertificateState.SUBMITTED, CertificateState.ACCEPTED, CertificateState.REVIEW)
+    },
+    **{(state, Step.CANCEL): CertificateState.CANCELLED for state in OPEN},
+    **{(state, Step.EXPIRE): CertificateState.EXPIRED for state in OPEN},
+    **{(state, step): after for state in _ISSUED for step, after in _ENDS.items()},
+}
+# Total: every step in every state has its answer, and nothing is the answer "no".
+TRANSITIONS: Final[Mapping[tuple[CertificateState, Step], CertificateState | None]] = MappingProxyType(
+    {(state, step): _MOVES.get((state, step)) for state in CertificateState for step in Step}
+)
+
+
+def transition(state: CertificateState, step: Step) -> CertificateState:
+    """Return the state after a step.
+
+    Raises:
+        ConflictError: the step is not possible in this state.
+    """
+    after = TRANSITIONS[state, step]
+    if after is None:
+        raise ConflictError(ErrorCode.TRANSITION_REFUSED, f"a certificate that is {state} cannot {step}")
+    return after
+
+
+def needs_notice(asset_class: AssetClass, registration: Registration) -> bool:
+    """Tell whether the public is asked before a certificate is issued.
+
+    Not for subject-value certificates: a notice would tell who asks a bank for money. Nor for what only changes or ends
+    a certificate that the public was asked about.
+    """
+    is_new = registration in (Registration.FIRST, Registration.LICENCE, Registration.TRANSFER)
+    return is_new and asset_class is not AssetClass.SUBJECT_VALUE
+
+
+def draw_life() -> str:
+    """Return the life of a certificate as a Mermaid diagram, drawn from the table."""
+    arrows: dict[tuple[CertificateState, CertificateState], list[str]] = {}
+    for (state, step), after in TRANSITIONS.items():
+        if after is not None:
+            arrows.setdefault((state, after), []).append(step)
+    lines = ["stateDiagram-v2", f"    [*] --> {CertificateState.DRAFT}"]
+    lines += [f"    {state} --> {after}: {', '.join(steps)}" for (state, after), steps in arrows.items()]
+    return "\n".join([*lines, *(f"    {state} --> [*]" for state in CertificateState if state in ENDED)])
