@@ -36,7 +36,11 @@ class CertificateState(StrEnum):
 
 
 class Step(StrEnum):
-    """What happens to it. `settle` is the review of an objection; `supersede` is what its successor's issue does."""
+    """What happens to it.
+
+    `settle` is the review of an objection, `settle-last` of the last one that is open; `supersede` is what the issue of
+    its successor does.
+    """
 
     SUBMIT = "submit"
     ACCEPT = "accept"
@@ -45,6 +49,7 @@ class Step(StrEnum):
     NOTICE = "notice"
     OBJECT = "object"
     SETTLE = "settle"
+    SETTLE_LAST = "settle-last"
     APPROVE = "approve"
     REJECT = "reject"
     ISSUE = "issue"
@@ -92,20 +97,25 @@ _MOVES: Final[Mapping[tuple[CertificateState, Step], CertificateState]] = {
     (CertificateState.DRAFT, Step.SUBMIT): CertificateState.SUBMITTED,
     (CertificateState.RETURNED, Step.SUBMIT): CertificateState.SUBMITTED,
     (CertificateState.SUBMITTED, Step.ACCEPT): CertificateState.ACCEPTED,
+    # What was accepted for the time being, with papers to follow, is accepted for good when they have come.
+    (CertificateState.ACCEPTED, Step.ACCEPT): CertificateState.ACCEPTED,
+    (CertificateState.REVIEW, Step.ACCEPT): CertificateState.REVIEW,
     (CertificateState.ACCEPTED, Step.REVIEW): CertificateState.REVIEW,
     (CertificateState.REVIEW, Step.REVIEW): CertificateState.REVIEW,
     (CertificateState.REVIEW, Step.NOTICE): CertificateState.NOTICE,
     (CertificateState.NOTICE, Step.OBJECT): CertificateState.OBJECTED,
+    # While its notice goes on, after an earlier objection was settled.
+    (CertificateState.REVIEW, Step.OBJECT): CertificateState.OBJECTED,
     (CertificateState.OBJECTED, Step.OBJECT): CertificateState.OBJECTED,
-    (CertificateState.OBJECTED, Step.SETTLE): CertificateState.REVIEW,
+    (CertificateState.OBJECTED, Step.SETTLE): CertificateState.OBJECTED,
+    (CertificateState.OBJECTED, Step.SETTLE_LAST): CertificateState.REVIEW,
     (CertificateState.NOTICE, Step.APPROVE): CertificateState.APPROVED,
     (CertificateState.REVIEW, Step.APPROVE): CertificateState.APPROVED,
     (CertificateState.APPROVED, Step.ISSUE): CertificateState.ACTIVE,
     (CertificateState.ACTIVE, Step.PRESENT): CertificateState.ACTIVE,
     (CertificateState.ACTIVE, Step.OBJECT): CertificateState.ACTIVE,
     (CertificateState.SUSPENDED, Step.OBJECT): CertificateState.SUSPENDED,
-    (CertificateState.ACTIVE, Step.SETTLE): CertificateState.ACTIVE,
-    (CertificateState.SUSPENDED, Step.SETTLE): CertificateState.SUSPENDED,
+    **{(state, step): state for state in _ISSUED for step in (Step.SETTLE, Step.SETTLE_LAST)},
     (CertificateState.ACTIVE, Step.SUSPEND): CertificateState.SUSPENDED,
     # Another reason, or another side, while it is suspended already.
     (CertificateState.SUSPENDED, Step.SUSPEND): CertificateState.SUSPENDED,

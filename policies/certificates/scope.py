@@ -8,11 +8,32 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
+from typing import Annotated, Final
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from policies.compiled import covers
+from policies.model import decimal_text
+from yingbi.canonical import JsonValue, digest_json
+from yingbi.errors import ErrorCode, InvalidRequestError
 from yingbi.events.certificates import AssetRight
+from yingbi.events.fields import Count, DecimalText, Digest, OneOf, Ordinal
 
-__all__ = ["CertificateUse", "Scope", "Widening", "permits", "widenings"]
+__all__ = [
+    "CertificateUse",
+    "Scope",
+    "Widening",
+    "parse_scope",
+    "permits",
+    "scope_digest",
+    "scope_to_json",
+    "widenings",
+]
+
+_MAX_NAMES: Final = 256
+_DAY: Final = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$"
+_Name = Annotated[str, Field(pattern=r"^[\x21-\x7e]{1,200}$")]
+_Names = Annotated[list[_Name], Field(max_length=_MAX_NAMES)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +58,7 @@ class Scope:
     epsilon: Decimal = Decimal(0)
     min_entities: int = 1
     is_onward: bool = False
+    terms: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,7 +123,49 @@ def widenings(derived: Scope, parent: Scope) -> tuple[Widening, ...]:
             "min_entities", derived.min_entities < parent.min_entities, derived.min_entities, parent.min_entities
         ),
         *_widening("onward", not parent.is_onward, "licensed", "not licensed further"),
+        *_widening("terms", parent.terms not in (None, derived.terms), derived.terms, parent.terms),
     )
+
+
+def scope_to_json(scope: Scope) -> dict[str, JsonValue]:
+    """Return the one JSON form of a scope: every member is there, lists ascend, decimals are texts."""
+    return {
+        "rights": [*sorted(right.value for right in scope.rights)],
+        "datasets": {name: [*sorted(columns)] for name, columns in scope.datasets.items()},
+        "operations": [*sorted(scope.operations)],
+        "purposes": [*sorted(scope.purposes)],
+        "zones": [*sorted(scope.zones)],
+        "valid": {"from": scope.first.isoformat(), "until": scope.last.isoformat()},
+        "uses": scope.uses,
+        "rounds": scope.rounds,
+        "epsilon": decimal_text(scope.epsilon),
+        "min_entities": scope.min_entities,
+        "onward": scope.is_onward,
+        "terms": scope.terms,
+    }
+
+
+def scope_digest(scope: Scope) -> str:
+    """Return the digest of the canonical JSON: what approvals and certificates name a scope by."""
+    return digest_json(scope_to_json(scope))
+
+
+def parse_scope(value: object) -> Scope:
+    """Read the JSON form of a scope.
+
+    Raises:
+        InvalidRequestError: it has another form.
+    """
+    try:
+        wire = _ScopeWire.model_validate(value)
+        scope = wire.read()
+    except (ValidationError, ValueError):
+        raise InvalidRequestError(
+            ErrorCode.CERTIFICATE_MALFORMED, "expected a scope as docs/spec/certificate.md has it"
+        ) from None
+    if scope_to_json(scope) != value:
+        raise InvalidRequestError(ErrorCode.CERTIFICATE_MALFORMED, "expected lists in ascending order, without doubles")
+    return scope
 
 
 def _datasets(derived: Scope, parent: Scope) -> tuple[Widening, ...]:
@@ -123,3 +187,47 @@ def _beyond(dimension: str, derived: set[str], parent: set[str]) -> tuple[Wideni
 
 def _widening(dimension: str, is_wider: bool, asked: object, allowed: object) -> tuple[Widening, ...]:
     return (Widening(dimension=dimension, asked=str(asked), allowed=str(allowed)),) if is_wider else ()
+
+
+class _Wire(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, hide_input_in_errors=True)
+
+
+class _PeriodWire(_Wire):
+    first: Annotated[str, Field(alias="from", pattern=_DAY)]
+    last: Annotated[str, Field(alias="until", pattern=_DAY)]
+
+
+class _ScopeWire(_Wire):
+    rights: Annotated[list[OneOf[AssetRight]], Field(min_length=1)]
+    datasets: Annotated[dict[_Name, _Names], Field(max_length=_MAX_NAMES)]
+    operations: _Names
+    purposes: _Names
+    zones: _Names
+    valid: _PeriodWire
+    uses: Count
+    rounds: Count
+    epsilon: DecimalText
+    min_entities: Ordinal
+    onward: bool
+    terms: Digest | None
+
+    def read(self) -> Scope:
+        first, last = date.fromisoformat(self.valid.first), date.fromisoformat(self.valid.last)
+        if last < first:
+            raise ValueError("a period that ends before it begins")
+        return Scope(
+            rights=frozenset(self.rights),
+            datasets={name: frozenset(columns) for name, columns in self.datasets.items()},
+            operations=frozenset(self.operations),
+            purposes=frozenset(self.purposes),
+            zones=frozenset(self.zones),
+            first=first,
+            last=last,
+            uses=self.uses,
+            rounds=self.rounds,
+            epsilon=Decimal(self.epsilon),
+            min_entities=self.min_entities,
+            is_onward=self.onward,
+            terms=self.terms,
+        )

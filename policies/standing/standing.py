@@ -3,7 +3,7 @@
 Hub, node and auditor fold the same entries with the same rules. An entry that does not fit has no effect for any of
 them, whatever a hub says: that, and not the hub's word, is what a node relies on. Cost of an entry: its signatures
 (about 0.1 ms each) and O(1) look-ups, of a federation one for each member; memory grows with keys, people, agreements,
-jobs and entries of federations, and with the statements of `REPLAY_WINDOW`.
+certificates, jobs and entries of federations, and with the statements of `REPLAY_WINDOW`.
 """
 
 import hashlib
@@ -13,6 +13,7 @@ from datetime import timedelta
 from typing import Any, Final
 
 from policies.standing.agreements import AgreementRegister, FindTerms
+from policies.standing.certificates import CertificateRegister, FindScope
 from policies.standing.datasets import DatasetRegister
 from policies.standing.federations import FederationRegister
 from policies.standing.freezes import FreezeRegister
@@ -59,6 +60,17 @@ _ENDINGS: Final = frozenset(
         EntryType.KEY_REVOKED,
     }
 )
+# What a data subject says of its own certificates: it has a key, and takes part in nothing else.
+_OF_SUBJECTS: Final = frozenset(
+    {
+        EntryType.CERTIFICATE_SUBMITTED,
+        EntryType.CERTIFICATE_OBJECTED,
+        EntryType.CERTIFICATE_PRESENTED,
+        EntryType.CERTIFICATE_CANCELLED,
+        EntryType.CERTIFICATE_TRANSFERRED,
+        EntryType.CERTIFICATE_CHANGED,
+    }
+)
 
 
 class Standing:
@@ -68,9 +80,17 @@ class Standing:
         bureau: the party whose key the hub holds.
         roots: the bureau's registration keys, given out of band.
         find_terms: returns the text of an agreement by its digest, or nothing where it is not here.
+        find_scope: the same for scopes of certificates.
     """
 
-    def __init__(self, *, bureau: str, roots: Iterable[VerifyKey], find_terms: FindTerms) -> None:
+    def __init__(
+        self,
+        *,
+        bureau: str,
+        roots: Iterable[VerifyKey],
+        find_terms: FindTerms,
+        find_scope: FindScope = lambda _: None,
+    ) -> None:
         self.bureau = bureau
         self.size = 0
         self.keys = KeyRegister(roots, bureau)
@@ -83,6 +103,9 @@ class Standing:
             participants=self.participants,
             datasets=self.datasets,
             find_terms=find_terms,
+        )
+        self.certificates = CertificateRegister(
+            bureau=bureau, keys=self.keys, people=self.people, find_scope=find_scope
         )
         self.freezes = FreezeRegister(
             bureau, keys=self.keys, people=self.people, datasets=self.datasets, agreements=self.agreements
@@ -112,6 +135,7 @@ class Standing:
         copy.participants = self.participants.fork(copy.people)
         copy.datasets = self.datasets.fork(copy.keys, copy.people)
         copy.agreements = self.agreements.fork(copy.people, copy.participants, copy.datasets)
+        copy.certificates = self.certificates.fork(keys=copy.keys, people=copy.people)
         copy.freezes = self.freezes.fork(
             keys=copy.keys, people=copy.people, datasets=copy.datasets, agreements=copy.agreements
         )
@@ -203,6 +227,8 @@ class Standing:
         self._check_stopped(signers)
         for owner in signers.owners:
             organisation = self.keys.organisation(owner)
+            if statement.type in _OF_SUBJECTS and owner.startswith("subject:"):
+                continue
             if organisation != self.bureau and not self._is_admitted(statement, organisation, at):
                 raise StatementRefusedError(Rule.PARTICIPANT, "a signer's organisation is not admitted")
 
@@ -228,7 +254,10 @@ class Standing:
         return organisation is not None and (is_applying or self.participants.is_admitted(organisation, at=at))
 
     def _collect_rules(self) -> dict[EntryType, Judgement]:
-        registers = (self.people, self.participants, self.datasets, self.agreements, self.freezes, self.jobs)
+        registers = (
+            *(self.people, self.participants, self.datasets, self.agreements),
+            *(self.certificates, self.freezes, self.jobs),
+        )
         rules = {kind: rule for register in registers for kind, rule in register.rules().items()}
         # A release is judged as a job's, and then as that of what was trained together: the later rule has both.
         return rules | dict(self.federations.rules())

@@ -35,6 +35,7 @@ __all__ = [
     "AssetRight",
     "Cancellation",
     "CertificateAccepted",
+    "CertificateApproved",
     "CertificateCancelled",
     "CertificateChange",
     "CertificateChanged",
@@ -160,11 +161,15 @@ class StatusPosition(Strict):
     index: Count
 
 
-class _Issuance(Validity):
-    application: Identifier | None
+class _Grant(Validity):
     asset_class: OneOf[AssetClass]
     rights: Some[OneOf[AssetRight]]
     holder_keyid: Thumbprint
+    scope: Digest
+
+
+class _Issuance(_Grant):
+    application: Identifier
     credential: Digest
     status: StatusPosition
 
@@ -219,6 +224,10 @@ class CertificateObjected(Body):
     ground: OneOf[ObjectionGround]
     objection: Commitment
     suspends: bool
+
+
+class CertificateApproved(_Grant):
+    """An approver has decided that this is issued, to the holder of this key, within this scope, and nothing else."""
 
 
 class CertificateIssued(_Issuance):
@@ -291,6 +300,7 @@ MODELS: Final[Mapping[EntryType, type[Body]]] = {
     EntryType.CERTIFICATE_REJECTED: CertificateRejected,
     EntryType.CERTIFICATE_NOTICED: CertificateNoticed,
     EntryType.CERTIFICATE_OBJECTED: CertificateObjected,
+    EntryType.CERTIFICATE_APPROVED: CertificateApproved,
     EntryType.CERTIFICATE_ISSUED: CertificateIssued,
     EntryType.CERTIFICATE_PRESENTED: CertificatePresented,
     EntryType.CERTIFICATE_LICENSED: CertificateLicensed,

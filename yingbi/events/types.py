@@ -44,6 +44,7 @@ class EntryType(StrEnum):
     CERTIFICATE_REJECTED = "certificate.rejected"
     CERTIFICATE_NOTICED = "certificate.noticed"
     CERTIFICATE_OBJECTED = "certificate.objected"
+    CERTIFICATE_APPROVED = "certificate.approved"
     CERTIFICATE_ISSUED = "certificate.issued"
     CERTIFICATE_PRESENTED = "certificate.presented"
     CERTIFICATE_LICENSED = "certificate.licensed"

@@ -9,7 +9,17 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from policies.certificates.scope import CertificateUse, Scope, permits, widenings
+from policies.certificates.scope import (
+    CertificateUse,
+    Scope,
+    parse_scope,
+    permits,
+    scope_digest,
+    scope_to_json,
+    widenings,
+)
+from yingbi.canonical import canonical_bytes, digest_bytes, parse_canonical
+from yingbi.errors import ErrorCode, InvalidRequestError
 from yingbi.events.certificates import AssetRight
 
 DAY = date(2026, 11, 1)
@@ -32,6 +42,7 @@ WIDE = Scope(
     epsilon=Decimal("2.0"),
     min_entities=10,
     is_onward=True,
+    terms="sha256:" + "1" * 64,
 )
 
 
@@ -54,6 +65,7 @@ SCOPES = st.builds(
     epsilon=st.sampled_from([Decimal(0), Decimal("0.5"), Decimal(1)]),
     min_entities=st.integers(1, 3),
     is_onward=st.booleans(),
+    terms=st.sampled_from([None, "sha256:" + "1" * 64]),
 )
 USES = st.builds(
     CertificateUse,
@@ -94,6 +106,7 @@ def narrowed(draw: Any, parent: Scope) -> Scope:
         epsilon=parent.epsilon / draw(st.integers(1, 3)),
         min_entities=parent.min_entities + draw(st.integers(0, 3)),
         is_onward=draw(st.booleans()),
+        terms=parent.terms or draw(st.sampled_from([None, "sha256:" + "2" * 64])),
     )
 
 
@@ -143,6 +156,8 @@ def test_a_scope_is_not_wider_than_itself(scope: Scope) -> None:
         ({"rounds": 51}, "rounds"),
         ({"epsilon": Decimal("2.01")}, "epsilon"),
         ({"min_entities": 9}, "min_entities"),
+        ({"terms": None}, "terms"),
+        ({"terms": "sha256:" + "2" * 64}, "terms"),
     ],
 )
 def test_every_dimension_is_told_by_itself(change: dict[str, Any], dimension: str) -> None:
@@ -194,6 +209,69 @@ def test_a_use_within_a_scope_is_permitted() -> None:
 )
 def test_a_use_beyond_a_scope_is_not(change: dict[str, Any]) -> None:
     assert not permits(WIDE, replace(USE, **change))
+
+
+@given(SCOPES)
+def test_a_scope_reads_back(scope: Scope) -> None:
+    assume(scope.rights and scope.first <= scope.last)
+    text = canonical_bytes(scope_to_json(scope))
+    assert parse_scope(parse_canonical(text, max_bytes=10_000)) == scope
+    assert scope_digest(scope) == digest_bytes(text)
+
+
+def test_what_is_written_has_one_form() -> None:
+    assert scope_to_json(WIDE) == {
+        "rights": ["hold", "process"],
+        "datasets": {"tax/filings": ["tax", "uscc"], "market/firms": ["uscc"]},
+        "operations": ["aggregate", "psi"],
+        "purposes": ["credit"],
+        "zones": ["node:market", "node:tax"],
+        "valid": {"from": "2026-11-01", "until": "2027-01-30"},
+        "uses": 200,
+        "rounds": 50,
+        "epsilon": "2",
+        "min_entities": 10,
+        "onward": True,
+        "terms": "sha256:" + "1" * 64,
+    }
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"rights": []},
+        {"rights": ["own"]},
+        {"rights": ["process", "hold"]},
+        {"rights": ["hold", "hold"]},
+        {"datasets": {"tax/filings": ["uscc", "tax"]}},
+        {"datasets": {"tax filings": []}},
+        {"datasets": []},
+        {"operations": ["psi", "aggregate"]},
+        {"operations": [""]},
+        {"zones": ["node:\n"]},
+        {"valid": {"from": "2026-11-02", "until": "2026-11-01"}},
+        {"valid": {"from": "2026-02-30", "until": "2026-11-01"}},
+        {"valid": {"from": "2026-11-01"}},
+        {"uses": -1},
+        {"uses": 1.5},
+        {"uses": "200"},
+        {"uses": True},
+        {"epsilon": "2.0"},
+        {"epsilon": "-1"},
+        {"epsilon": 2},
+        {"min_entities": 0},
+        {"onward": "yes"},
+        {"terms": "1" * 64},
+        {"more": 1},
+    ],
+)
+def test_what_is_no_scope_is_refused(change: dict[str, Any]) -> None:
+    with pytest.raises(InvalidRequestError) as caught:
+        parse_scope({**scope_to_json(WIDE), **change})
+    assert caught.value.code is ErrorCode.CERTIFICATE_MALFORMED
+    for missing in scope_to_json(WIDE):
+        with pytest.raises(InvalidRequestError):
+            parse_scope({name: value for name, value in scope_to_json(WIDE).items() if name != missing})
 
 
 @given(SCOPES, USES)

@@ -22,7 +22,7 @@ from yingbi.events.fields import Duty
 from yingbi.ids import new_id
 
 # Types that later parts of the product bring rules for; until then they have no effect, whoever signs.
-WITHOUT_RULE = ("certificate", "code", "challenge", "lease")
+WITHOUT_RULE = ("code", "challenge", "lease")
 
 
 def summary(standing: Standing, realm: Realm) -> tuple[object, ...]:
