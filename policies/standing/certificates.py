@@ -408,9 +408,7 @@ class CertificateRegister:
 
     def _relied_on(self, number: str, at: str) -> CertificateStanding:
         if not self.is_active(number, at):
-            raise StatementRefusedError(
-                Rule.STATE, "expected a certificate that is active, with all that it comes from"
-            )
+            raise StatementRefusedError(Rule.STATE, "expected a certificate that is active, and what it comes from")
         return self._certificate(number)
 
     def _check_derived(
@@ -448,12 +446,8 @@ class CertificateRegister:
         return found
 
     def _present(self, said: Said) -> Effect:
-        found = self._certificate(said.about)
+        found = self._relied_on(said.about, said.at)
         self._need(said, found.holder)
-        if not self.is_active(found.number, said.at):
-            raise StatementRefusedError(
-                Rule.STATE, "expected a certificate that is active, with all that it comes from"
-            )
         return self._keep(replace(found, state=_step(found.state, Step.PRESENT)))
 
     def _suspend(self, said: Said) -> Effect:

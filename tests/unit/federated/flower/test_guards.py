@@ -174,6 +174,32 @@ def test_other_methods_are_served_nowhere(private: PrivateGuard, behind: Recorde
     assert behind.bodies == []
 
 
+def test_nothing_is_served_over_websockets(behind: Recorder) -> None:
+    async def never(*_: Any) -> Any:
+        raise AssertionError
+
+    for is_node in (False, True):
+        with pytest.raises(RuntimeError, match="websocket"):
+            asyncio.run(outside(behind, is_node=is_node)({"type": "websocket", "headers": []}, never, never))
+    assert behind.bodies == []
+
+
+def test_a_request_that_breaks_off_reaches_nobody(behind: Recorder) -> None:
+    sent: list[MutableMapping[str, Any]] = []
+
+    async def receive() -> MutableMapping[str, Any]:
+        return {"type": "http.disconnect"}
+
+    async def send(event: MutableMapping[str, Any]) -> None:
+        sent.append(event)
+
+    lines = [(b"content-length", b"5")]
+    scope = {"type": "http", "method": "POST", "path": "/v1/fleet/pull-messages", "query_string": b"", "headers": lines}
+    asyncio.run(outside(behind, is_node=True)(scope, receive, send))
+    assert sent[0]["status"] == 422
+    assert behind.bodies == []
+
+
 def test_health_is_all_that_anybody_may_ask(behind: Recorder) -> None:
     async def healthy(scope: Any, receive: Any, send: Any) -> None:
         await send({"type": "http.response.start", "status": 204, "headers": []})

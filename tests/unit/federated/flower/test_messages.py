@@ -140,6 +140,32 @@ def test_other_names_are_not_sent(name: str) -> None:
         to_records(Content(arrays={name: np.zeros(1)}, values={}))
 
 
+def test_so_many_are_sent_and_no_more() -> None:
+    arrays, values = ({f"n{number}": np.zeros(1) for number in range(5000)}, {f"n{n}": n for n in range(5000)})
+    for many in (Content(arrays=arrays, values={}), Content(arrays={}, values=values)):
+        for make in (to_records, sent):
+            with pytest.raises(SandboxError, match=r"at most [0-9]+ arrays"):
+                make(many)
+
+
+ARRAY_RECORD, VALUE_RECORD = compat.ArrayRecord(), compat.ConfigRecord()
+
+
+@pytest.mark.parametrize(
+    ("records", "told"),
+    [
+        ({}, "the records"),
+        ({"arrays": ARRAY_RECORD}, "the records"),
+        ({"arrays": ARRAY_RECORD, "values": VALUE_RECORD, "more": VALUE_RECORD}, "the records"),
+        ({"arrays": VALUE_RECORD, "values": VALUE_RECORD}, "a record of arrays"),
+        ({"arrays": ARRAY_RECORD, "values": ARRAY_RECORD}, "a record of arrays"),
+    ],
+)
+def test_other_records_are_refused(records: dict[str, Any], told: str) -> None:
+    with pytest.raises(SandboxError, match=told):
+        from_records(compat.RecordDict(records))
+
+
 # What a hostile sender can put in the place of an array's bytes.
 def npy(array: NDArray[Any], **options: Any) -> bytes:
     buffer = io.BytesIO()
@@ -276,6 +302,32 @@ def test_a_forged_message_with_an_honest_record_is_read() -> None:
 def test_a_record_of_other_things_is_refused(body: bytes) -> None:
     with pytest.raises(SandboxError):
         open_parcel(*forged(made("ConfigRecord", [], body)))
+
+
+def test_a_message_has_one_content_and_an_error_none() -> None:
+    record = made("ConfigRecord", [], items("value:a", sint64=7))
+    content_ = made("RecordDict", [record[0]], json.dumps({"content": record[0]}).encode())
+    failed = compat.message_pb2.Message()
+    failed.error.code = 1
+    for children, body, told in (
+        ([content_[0]] * 2, b"", "one content"),
+        ([], b"", "one content"),
+        ([content_[0]], failed.SerializeToString(), "without content"),
+    ):
+        head = made("Message", children, body)
+        with pytest.raises(SandboxError, match=told):
+            open_parcel(head[0], dict([head, content_, record]))
+
+
+@pytest.mark.parametrize(("key", "value"), [("value:a", {"double": 1.5}), ("value:a", {"bool": True}), ("value:a", {})])
+def test_values_are_texts_integers_and_bytes(key: str, value: dict[str, Any]) -> None:
+    with pytest.raises(SandboxError, match="texts, integers and bytes"):
+        open_parcel(*forged(made("ConfigRecord", [], items(key, **value))))
+
+
+def test_a_newer_format_of_arrays_is_named() -> None:
+    with pytest.raises(SandboxError, match=r"format 1\.0"):
+        open_parcel(*_named(wired({"array:w": HOSTILE["another version"]})))
 
 
 def test_a_body_of_another_length_than_is_said_is_refused() -> None:

@@ -1,5 +1,7 @@
 """The life of a certificate: total, without a way out of an end, and drawn as it is."""
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,6 +19,7 @@ from policies.certificates.life import (
 from yingbi.errors import ConflictError
 from yingbi.events.certificates import AssetClass, Registration
 
+DOCS = Path(__file__).resolve().parents[4] / "docs"
 WAY = [
     (Step.SUBMIT, CertificateState.SUBMITTED),
     (Step.RETURN, CertificateState.RETURNED),
@@ -95,3 +98,4 @@ def test_the_drawing_has_all_arrows() -> None:
         if after is not None:
             (line,) = [one for one in drawn.splitlines() if one.startswith(f"    {state} --> {after}:")]
             assert step in line
+    assert f"```mermaid\n{drawn}\n```" in (DOCS / "spec" / "certificate.md").read_text("utf-8")

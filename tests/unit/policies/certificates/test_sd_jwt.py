@@ -209,8 +209,8 @@ def is_part(found: Any, whole: Any) -> bool:
             name in whole and is_part(item, whole[name]) for name, item in found.items()
         )
     if isinstance(found, list):
-        rest: Iterator[Any] = iter(whole)
-        return all(any(is_part(item, other) for other in rest) for item in found)
+        rest: Iterator[Any] = iter(whole if isinstance(whole, list) else ())
+        return isinstance(whole, list) and all(any(is_part(item, other) for other in rest) for item in found)
     return bool(found == whole)
 
 

@@ -20,6 +20,7 @@ from tests.lib.realm import BUREAU, DIGEST, NODE, PARTNER, UNIT
 from tests.lib.registry import BANK_B, CLERK, EXPERT, FIRM, LICENSED, REGISTERED, Registry
 from yingbi.clock import format_time, parse_time
 from yingbi.errors import SandboxError
+from yingbi.events.fields import Duty
 from yingbi.statement import Statement
 
 Act = Callable[[Registry], object]
@@ -267,6 +268,50 @@ def test_reviews_are_made_by_who_may(registry: Registry, kind: str) -> None:
         refused(registry, lambda r, by=by: r.review(name, kind, by=by), Rule.DUTY)  # type: ignore[misc]  # bound now
 
 
+def test_nobody_reviews_what_his_own_house_applies_for(registry: Registry) -> None:
+    registry.register("person:expert-u", UNIT)
+    registry.grant("person:expert-u", Duty.EXPERT, "person:sec")
+    name = registry.apply()
+    registry.accept(name)
+    refused(registry, lambda r: r.review(name, "third-party", by="person:expert-u"), Rule.SEPARATION)
+    registry.review(name, "third-party", by=EXPERT)
+
+
+def test_the_public_is_asked_about_some_things_only(registry: Registry) -> None:
+    name = registry.prepare("first", FIRM, "subject-value")
+    refused(registry, lambda r: r.notice(name), Rule.STATE, "not asked")
+
+
+def test_an_approval_is_of_what_was_applied_for_and_of_a_time_to_come(registry: Registry) -> None:
+    name = registry.apply()
+    registry.accept(name)
+    for kind in ("form", "substance"):
+        registry.review(name, kind)
+    refused(
+        registry,
+        lambda r: r.say(
+            "certificate.noticed", name, {"valid_from": r.at, "valid_until": r.at, "public_view": DIGEST}, BUREAU
+        ),
+        Rule.TIME,
+    )
+    registry.notice(name)
+    registry.pass_time(days=15)
+    body = registry.granted(UNIT, "registration", REGISTERED)
+    refused(registry, lambda r: r.approve(name, {**body, "asset_class": "licence"}), Rule.TERMS)
+    refused(registry, lambda r: r.approve(name, {**body, "valid_until": r.at}), Rule.TIME)
+
+
+def test_of_what_was_never_applied_for_nothing_is_said(registry: Registry) -> None:
+    acts: list[Act] = [
+        lambda r: r.accept("app-none"),
+        lambda r: r.review("app-none", "form"),
+        lambda r: r.notice("app-none"),
+        lambda r: r.approve("app-none", r.granted(UNIT, "registration", REGISTERED)),
+    ]
+    for act in acts:
+        refused(registry, act, Rule.STATE)
+
+
 def test_an_application_has_deadlines_that_are_to_come(registry: Registry) -> None:
     name = registry.apply()
     refused(registry, lambda r: r.accept(name, review_due=r.at), Rule.TIME)
@@ -470,6 +515,18 @@ def test_what_is_derived_falls_with_what_it_comes_from(registry: Registry) -> No
     refused(registry, lambda r: r.revoke(below, BUREAU), Rule.FOUR_EYES)
     registry.revoke(below, BUREAU, cause=licence)
     assert registry.certificate(below).state is CertificateState.REVOKED
+
+
+def test_nothing_comes_from_what_is_not_active(registry: Registry) -> None:
+    parent = registry.issue()
+    licence = registry.license(parent)
+    registry.suspend(parent)
+    for stopped, by, holder in ((parent, BANK_B, UNIT), (licence, BANK_B, PARTNER)):
+        with pytest.raises(StatementRefusedError, match="what it comes from"):
+            registry.license(stopped, by, replace(LICENSED, uses=1), holder)
+    with pytest.raises(StatementRefusedError, match="what it comes from"):
+        registry.take(transfer(registry, licence, BANK_B, PARTNER, BANK_B))
+    refused(registry, lambda r: r.present(licence, PARTNER), Rule.STATE, "what it comes from")
 
 
 # --- transfer and change ---------------------------------------------------------------------------------------------
