@@ -5,9 +5,9 @@ Two kinds of transactions write: durable ones, and ones that need not survive a 
 kept for repeated requests), which cost no disk's round trip.
 """
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Final
 
 from sqlalchemy import Connection, Engine, Table, create_engine, event, text
@@ -16,6 +16,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 
 from yingbi.errors import ErrorCode, InvalidRequestError, UnavailableError
+from yingbi.private_files import touch_private
 
 __all__ = ["insert_new", "open_database", "reading", "writing"]
 
@@ -36,7 +37,7 @@ def open_database(url: str) -> Engine:
         engine = create_engine(parsed, pool_pre_ping=True, hide_parameters=True)
         event.listen(engine, "begin", _begin_postgresql)
         return engine
-    os.close(os.open(str(parsed.database), os.O_WRONLY | os.O_CREAT, 0o600))
+    touch_private(Path(str(parsed.database)))
     engine = create_engine(parsed, connect_args={"timeout": _BUSY_TIMEOUT_S}, hide_parameters=True)
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)

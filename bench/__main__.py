@@ -1,6 +1,6 @@
 """Run the benchmarks and print one table.
 
-`python -m bench [--section log|gate|hub|rounds] [--entries N] [--large] [--rows N] [--small] [--folder DIR]`
+`python -m bench [--section SECTION] [--entries N] [--large] [--rows N] [--small] [--folder DIR]`
 """
 
 import argparse
@@ -12,6 +12,7 @@ from rich.table import Table
 
 from bench.appends import measure_appends
 from bench.bundles import measure_bundles
+from bench.certificates import measure_certificates
 from bench.figures import Figure
 from bench.gate import measure_gate
 from bench.hub import SMALL, Sizes, measure_hub
@@ -20,12 +21,15 @@ from bench.proofs import measure_audit, measure_proofs
 from bench.rounds import measure_rounds
 
 _LARGE = 10_000_000
+_SECTIONS = ("log", "gate", "hub", "rounds", "certificates")
 
 
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(prog="python -m bench")
-    parser.add_argument("--section", choices=("log", "gate", "hub", "rounds"), help="measure one part only")
+    parser.add_argument(
+        "--section", choices=("log", "gate", "hub", "rounds", "certificates"), help="measure one part only"
+    )
     parser.add_argument("--entries", type=int, default=1_000_000, help="size of the log for proofs and audit")
     parser.add_argument("--large", action="store_true", help=f"also proofs at {_LARGE:,} entries (12 GB of disk)")
     parser.add_argument("--rows", type=int, default=1_000_000, help="rows of the data set that the gate is measured on")
@@ -44,6 +48,8 @@ def main() -> None:
             figures += _measure_hub(folder, is_small=options.small)
         if options.section in (None, "rounds"):
             figures += measure_rounds(_new(folder, "rounds"), runs=1 if options.small else 3)
+        if options.section in (None, "certificates"):
+            figures += measure_certificates()
         _show(machine, figures)
 
 

@@ -44,6 +44,7 @@ from ledger.tree import EMPTY_ROOT
 from yingbi.commitment import SALT_BYTES, Opening
 from yingbi.errors import ConflictError, ErrorCode, InvalidRequestError, NotFoundError, UnavailableError
 from yingbi.ids import DIGEST_PATTERN
+from yingbi.private_files import touch_private
 from yingbi.receipts import HASH_BYTES
 
 __all__ = ["SqlStore", "has_password", "upgrade_database"]
@@ -472,7 +473,7 @@ def _prepare_postgresql(connection: Any, _: object) -> None:
 
 def _touch_private(url: URL) -> None:
     if url.get_backend_name() == "sqlite":
-        os.close(os.open(str(url.database), os.O_WRONLY | os.O_CREAT, 0o600))
+        touch_private(Path(str(url.database)))
 
 
 def _lock_file(path: Path) -> int:

@@ -4,7 +4,6 @@ Every transaction that writes is `BEGIN IMMEDIATE`, so that what was read inside
 that only reads is deferred and waits for nobody.
 """
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +13,7 @@ from sqlalchemy import URL, Connection, Engine, MetaData, create_engine, event
 from sqlalchemy.exc import DatabaseError, SQLAlchemyError
 
 from yingbi.errors import ErrorCode, TamperDetectedError, UnavailableError
+from yingbi.private_files import touch_private
 
 __all__ = ["METADATA", "open_database", "reading", "translated", "writing"]
 
@@ -27,7 +27,7 @@ _READING: Final = "yingbi_reading"
 def open_database(path: Path) -> Engine:
     """Return an engine on the SQLite file `path`, made with mode 0600 where it does not exist."""
     # SECURITY: SQLite would create it with the process's umask, readable by others.
-    os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+    touch_private(path)
     engine = create_engine(URL.create("sqlite", database=str(path)))
     event.listen(engine, "connect", _configure)
     event.listen(engine, "begin", _begin)

@@ -113,6 +113,7 @@ class ErrorCode(StrEnum):
     DUTIES_NOT_SEPARATED = "duties-not-separated"
     CERTIFICATE_MALFORMED = "certificate-malformed"
     CERTIFICATE_UNVERIFIED = "certificate-unverified"
+    CERTIFICATE_NOT_VALID = "certificate-not-valid"
     STATUS_LIST_MALFORMED = "status-list-malformed"
     STATUS_LIST_UNVERIFIED = "status-list-unverified"
     CATALOGUE_INVALID = "catalogue-invalid"
@@ -221,6 +222,7 @@ CATALOGUE: Final[dict[ErrorCode, ErrorSpec]] = {
     ErrorCode.DUTIES_NOT_SEPARATED: _spec(403, "duties must be in different hands", ExitCode.REFUSED),
     ErrorCode.CERTIFICATE_MALFORMED: _spec(422, "certificate has a wrong form", ExitCode.DATA),
     ErrorCode.CERTIFICATE_UNVERIFIED: _spec(400, "certificate does not verify", ExitCode.INVALID),
+    ErrorCode.CERTIFICATE_NOT_VALID: _spec(403, "certificate is not valid now", ExitCode.REFUSED),
     ErrorCode.STATUS_LIST_MALFORMED: _spec(422, "status list has a wrong form", ExitCode.DATA),
     ErrorCode.STATUS_LIST_UNVERIFIED: _spec(400, "status list does not verify", ExitCode.INVALID),
     ErrorCode.CATALOGUE_INVALID: _spec(422, "catalogue entry is wrong", ExitCode.DATA),

@@ -106,11 +106,10 @@ def parse_json(data: bytes) -> JsonValue:
         InvalidRequestError: anything else.
     """
     try:
-        value: JsonValue = json.loads(
-            data.decode(), object_pairs_hook=_unique, parse_float=_refuse, parse_constant=_refuse
-        )
-        # Half of a surrogate pair is no text, and would be an error of another kind wherever it is written.
-        json.dumps(value, ensure_ascii=False).encode()
+        value: JsonValue = _decode(data.decode())
+        if b"\\ud" in data or b"\\uD" in data:
+            # Half of a surrogate pair is no text, and would be an error of another kind wherever it is written.
+            json.dumps(value, ensure_ascii=False).encode()
     except (ValueError, RecursionError):
         raise _malformed("expected one JSON value in UTF-8, without double names and fractions") from None
     _check_depth(value, 0)
@@ -163,3 +162,6 @@ def _malformed(message: str) -> InvalidRequestError:
 
 def _unverified(message: str) -> VerificationError:
     return VerificationError(ErrorCode.CERTIFICATE_UNVERIFIED, message)
+
+
+_decode = json.JSONDecoder(object_pairs_hook=_unique, parse_float=_refuse, parse_constant=_refuse).decode

@@ -10,6 +10,7 @@ import json
 import secrets
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from hmac import compare_digest
 from typing import Any, Final
 
@@ -85,7 +86,7 @@ class Concealed:
     disclosures: Mapping[Path, Disclosure]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class SdJwt:
     """An SD-JWT (4): the issuer's JWS, some of its disclosures, and what binds the showing, where that is there."""
 
@@ -103,7 +104,7 @@ class SdJwt:
         """Return the compact form."""
         return self.shown + ("" if self.binding is None else self.binding.text)
 
-    @property
+    @cached_property
     def payload(self) -> dict[str, JsonValue]:
         """Return the issuer's payload, digests and all.
 

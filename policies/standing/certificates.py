@@ -11,6 +11,7 @@ from typing import Final
 from policies.certificates.life import ENDED, OPEN, CertificateState, Step, needs_notice, transition
 from policies.certificates.numbers import parse_number
 from policies.certificates.scope import Scope, scope_digest, widenings
+from policies.certificates.status_list import Status
 from policies.standing.agreements import check_lifted
 from policies.standing.keys import KeyRegister
 from policies.standing.people import PeopleRegister
@@ -178,17 +179,39 @@ class CertificateRegister:
 
         A parent that another certificate has taken the place of stands for as long as that one does.
         """
+        line = list(self._line(number))
+        return bool(line) and all(one.state is CertificateState.ACTIVE and _is_in_time(one, at) for one in line)
+
+    def status(self, number: str, at: str) -> Status:
+        """Return what a status list says of a certificate at a time: the worst of it and of all that it comes from.
+
+        A list does not tell of periods that have not begun.
+        """
+        line = list(self._line(number))
+        if not line or any(one.state in ENDED or at > one.issued.valid_until for one in line):
+            return Status.INVALID
+        is_stopped = any(one.state is CertificateState.SUSPENDED for one in line)
+        return Status.SUSPENDED if is_stopped else Status.VALID
+
+    def statuses(self, status_list: str, at: str) -> Iterator[tuple[int, Status]]:
+        """Yield the places of a status list with what it says of each: O(certificates x depth)."""
+        for one in self._all.values():
+            if one.issued.status.status_list == status_list:
+                yield one.issued.status.index, self.status(one.number, at)
+
+    def _line(self, number: str) -> Iterator[CertificateStanding]:
+        """Yield a certificate and all that it comes from now: of each parent what stands in its place."""
         found = self._all.get(number)
         while found is not None:
-            if found.state is CertificateState.SUPERSEDED and found.number != number:
-                found = self._all.get(found.successor or "")
-                continue
-            if found.state is not CertificateState.ACTIVE or not _is_in_time(found, at):
-                return False
-            if found.parent is None:
-                return True
-            found = self._all.get(found.parent)
-        return False
+            yield found
+            found = None if found.parent is None else self._newest(found.parent)
+
+    def _newest(self, number: str) -> CertificateStanding:
+        """Return what stands in the place of a certificate now."""
+        found = self._certificate(number)
+        while found.successor is not None:
+            found = self._certificate(found.successor)
+        return found
 
     # --- applications ------------------------------------------------------------------------------------------------
 
@@ -429,13 +452,6 @@ class CertificateRegister:
         if wider:
             told = ", ".join(one.dimension for one in wider)
             raise StatementRefusedError(Rule.TERMS, f"a derived certificate is wider than its parent: {told}")
-
-    def _newest(self, number: str) -> CertificateStanding:
-        """Return what stands in the place of a certificate now."""
-        found = self._certificate(number)
-        while found.successor is not None:
-            found = self._certificate(found.successor)
-        return found
 
     def _scope(self, digest: str) -> Scope:
         found = self._find_scope(digest)

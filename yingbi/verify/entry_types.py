@@ -10,7 +10,7 @@ _VERBS: Final = {
     "duty": "granted revoked",
     "dataset": "registered versioned graded withdrawn",
     "agreement": "proposed countered signed activated suspended resumed revoked superseded expired",
-    "certificate": "submitted accepted returned reviewed rejected noticed objected issued presented licensed "
+    "certificate": "submitted accepted returned reviewed rejected noticed objected approved issued presented licensed "
     "transferred changed suspended resumed revoked cancelled expired",
     "job": "submitted approved refused leased started failed cancelled interrupted",
     "output": "checked held released delivered destroyed",

@@ -1,5 +1,6 @@
 """A node's database: who waits for whom, and what is told when it fails."""
 
+import os
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,6 +25,25 @@ def engine(tmp_path: Path) -> Iterator[Engine]:
 
 def test_the_file_is_its_owners_alone(engine: Engine, tmp_path: Path) -> None:
     assert (tmp_path / "node.db").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_database_that_is_open_already_stays_locked(engine: Engine, tmp_path: Path) -> None:
+    """Closing any handle of a file ends all POSIX locks that its process has on it, SQLite's among them."""
+    path = tmp_path / "node.db"
+
+    def locks() -> list[str]:
+        inode = str(path.stat().st_ino)
+        lines = Path("/proc/locks").read_text().splitlines()
+        return [
+            line for line in lines if line.split()[5].split(":")[-1] == inode and line.split()[4] == str(os.getpid())
+        ]
+
+    with reading(engine) as connection:
+        connection.execute(text("select count(*) from t"))
+        held = locks()
+        assert held
+        open_database(path).dispose()
+        assert locks() == held
 
 
 def test_who_reads_waits_for_nobody_and_sees_what_was_committed(engine: Engine) -> None:

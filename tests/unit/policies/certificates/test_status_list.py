@@ -132,7 +132,7 @@ def lst(data: bytes) -> str:
         {"bits": 1, "lst": lst(zlib.compress(b"ab")[:-1])},
         {"bits": 1, "lst": lst(zlib.compress(b"ab") + b"more")},
         {"bits": 1, "lst": lst(zlib.compress(bytes(MAX_STATUSES // 8 + 1)))},
-        {"bits": 2, "lst": lst(zlib.compress(bytes(1 << 30)))},
+        {"bits": 2, "lst": lst(zlib.compress(bytes(1 << 26)))},
     ],
     ids=["nothing", "empty", "bits", "text", "base64url", "zlib", "cut", "more", "long", "bomb"],
 )

@@ -14,6 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from policies.certificates.life import ENDED, CertificateState
 from policies.certificates.scope import widenings
+from policies.certificates.status_list import Status
 from policies.standing import Rule, StatementRefusedError, UnknownTermsError
 from policies.standing.refusals import MissingSignaturesError
 from tests.lib.realm import BUREAU, DIGEST, NODE, PARTNER, UNIT
@@ -529,6 +530,34 @@ def test_nothing_comes_from_what_is_not_active(registry: Registry) -> None:
     refused(registry, lambda r: r.present(licence, PARTNER), Rule.STATE, "what it comes from")
 
 
+def test_a_status_list_tells_the_worst_of_all_that_it_comes_from(registry: Registry) -> None:
+    def told(r: Registry) -> dict[int, Status]:
+        return dict(r.standing.certificates.statuses("status-1", r.at))
+
+    parent = registry.issue()
+    registry.license(parent)
+    assert told(registry) == {1: Status.VALID, 2: Status.VALID}
+    assert dict(registry.standing.certificates.statuses("status-2", registry.at)) == {}
+    registry.suspend(parent)
+    assert told(registry) == {1: Status.SUSPENDED, 2: Status.SUSPENDED}
+    over = registry.forked()
+    over.pass_time(days=400)
+    assert told(over) == {1: Status.INVALID, 2: Status.INVALID}
+    registry.revoke(parent)
+    assert told(registry) == {1: Status.INVALID, 2: Status.INVALID}
+    assert registry.standing.certificates.status("DAC-440304-2026-000009-9", registry.at) is Status.INVALID
+
+
+def test_a_status_list_follows_what_took_the_place_of_a_parent(registry: Registry) -> None:
+    number = registry.issue()
+    licence = registry.license(number)
+    renewed = registry.take(change(registry, number, "renewal")).payload.id
+    found = [registry.standing.certificates.status(one, registry.at) for one in (number, renewed, licence)]
+    assert found == [Status.INVALID, Status.VALID, Status.VALID]
+    registry.suspend(renewed)
+    assert registry.standing.certificates.status(licence, registry.at) is Status.SUSPENDED
+
+
 # --- transfer and change ---------------------------------------------------------------------------------------------
 
 
@@ -797,6 +826,13 @@ class Registers(RuleBasedStateMachine):
                 assert registry.is_active(parent.number)
                 own, above = (registry.scopes[item.issued.scope] for item in (one, parent))
                 assert widenings(own, above) == ()
+
+    @invariant()
+    def a_status_list_says_the_same(self) -> None:
+        found = self.registry.standing.certificates
+        for one in found.items():
+            is_valid = found.status(one.number, self.registry.at) is Status.VALID
+            assert self.registry.is_active(one.number) is is_valid
 
     @invariant()
     def replaying_comes_to_the_same(self) -> None:
