@@ -27,9 +27,7 @@ _SECTIONS = ("log", "gate", "hub", "rounds", "certificates")
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(prog="python -m bench")
-    parser.add_argument(
-        "--section", choices=("log", "gate", "hub", "rounds", "certificates"), help="measure one part only"
-    )
+    parser.add_argument("--section", choices=_SECTIONS, help="measure one part only")
     parser.add_argument("--entries", type=int, default=1_000_000, help="size of the log for proofs and audit")
     parser.add_argument("--large", action="store_true", help=f"also proofs at {_LARGE:,} entries (12 GB of disk)")
     parser.add_argument("--rows", type=int, default=1_000_000, help="rows of the data set that the gate is measured on")

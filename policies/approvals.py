@@ -8,11 +8,11 @@ signs in one duty only, and did not take the duty in an emergency.
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from types import MappingProxyType
 from typing import Final
 
 from policies.duties import check_account, employers_of
 from policies.model import Agreement, terms_digest
+from policies.tables import total
 from yingbi.errors import ConflictError, ErrorCode, RefusedError
 from yingbi.events.fields import Duty
 from yingbi.ids import parse_party
@@ -102,9 +102,7 @@ _MOVES: Final[Mapping[tuple[State, Step], State]] = {
     (State.EXPIRED, Step.EXPIRE): State.EXPIRED,
 }
 # Total: every step in every state has its answer, and nothing is the answer "no".
-TRANSITIONS: Final[Mapping[tuple[State, Step], State | None]] = MappingProxyType(
-    {(state, step): _MOVES.get((state, step)) for state in State for step in Step}
-)
+TRANSITIONS: Final = total(State, Step, _MOVES)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

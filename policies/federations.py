@@ -14,6 +14,7 @@ from typing import Final
 from pydantic import BaseModel
 
 from policies.disclosure import MIN_CONTRIBUTORS
+from policies.tables import draw, total
 from yingbi.errors import ConflictError, ErrorCode
 from yingbi.events import EntryType
 from yingbi.events.federations import (
@@ -78,9 +79,7 @@ _MOVES: Final[Mapping[tuple[FederationState, EntryType], FederationState]] = {
     (FederationState.INTERRUPTED, EntryType.FEDERATION_ABORTED): FederationState.ABORTED,
 }
 # Total: every entry in every state has its answer, and nothing is the answer "no".
-TRANSITIONS: Final[Mapping[tuple[FederationState, EntryType], FederationState | None]] = MappingProxyType(
-    {(state, step): _MOVES.get((state, step)) for state in FederationState for step in STEPS}
-)
+TRANSITIONS: Final = total(FederationState, STEPS, _MOVES)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -189,13 +188,7 @@ def follow(life: FederationLife, step: EntryType, body: BaseModel, *, at: str) -
 
 def draw_federation() -> str:
     """Return the life of a federation as a Mermaid diagram, drawn from the table."""
-    arrows: dict[tuple[FederationState, FederationState], list[str]] = {}
-    for (state, step), after in TRANSITIONS.items():
-        if after is not None:
-            arrows.setdefault((state, after), []).append(step)
-    lines = ["stateDiagram-v2", f"    [*] --> {FederationState.RUNNING}: {EntryType.FEDERATION_STARTED}"]
-    lines += [f"    {state} --> {after}: {', '.join(steps)}" for (state, after), steps in arrows.items()]
-    return "\n".join([*lines, *(f"    {state} --> [*]" for state in FederationState if state in ENDED)])
+    return draw(TRANSITIONS, begins=f"{FederationState.RUNNING}: {EntryType.FEDERATION_STARTED}", ended=ENDED)
 
 
 def _go_on(moved: FederationLife, body: FederationStarted) -> FederationLife:

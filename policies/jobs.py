@@ -7,11 +7,11 @@ twice changes nothing; everything else that does not fit is refused. Who may sig
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from types import MappingProxyType
 from typing import Final
 
 from pydantic import BaseModel
 
+from policies.tables import total
 from yingbi.errors import ConflictError, ErrorCode
 from yingbi.events import EntryType
 from yingbi.events.jobs import JobApproved, JobFailed, JobInterrupted, JobLeased, JobStarted, JobSubmitted
@@ -92,9 +92,7 @@ _MOVES: Final[Mapping[tuple[JobState, EntryType], JobState]] = {
     (JobState.DELIVERED, EntryType.OUTPUT_DESTROYED): JobState.DESTROYED,
 }
 # Total: every entry in every state has its answer, and nothing is the answer "no".
-TRANSITIONS: Final[Mapping[tuple[JobState, EntryType], JobState | None]] = MappingProxyType(
-    {(state, step): _MOVES.get((state, step)) for state in JobState for step in STEPS}
-)
+TRANSITIONS: Final = total(JobState, STEPS, _MOVES)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,9 +6,9 @@ folded (`policies.standing.certificates`).
 
 from collections.abc import Mapping
 from enum import StrEnum
-from types import MappingProxyType
 from typing import Final
 
+from policies.tables import draw, total
 from yingbi.errors import ConflictError, ErrorCode
 from yingbi.events.certificates import AssetClass, Registration
 
@@ -133,9 +133,7 @@ _MOVES: Final[Mapping[tuple[CertificateState, Step], CertificateState]] = {
     **{(state, step): after for state in _ISSUED for step, after in _ENDS.items()},
 }
 # Total: every step in every state has its answer, and nothing is the answer "no".
-TRANSITIONS: Final[Mapping[tuple[CertificateState, Step], CertificateState | None]] = MappingProxyType(
-    {(state, step): _MOVES.get((state, step)) for state in CertificateState for step in Step}
-)
+TRANSITIONS: Final = total(CertificateState, Step, _MOVES)
 
 
 def transition(state: CertificateState, step: Step) -> CertificateState:
@@ -162,10 +160,4 @@ def needs_notice(asset_class: AssetClass, registration: Registration) -> bool:
 
 def draw_life() -> str:
     """Return the life of a certificate as a Mermaid diagram, drawn from the table."""
-    arrows: dict[tuple[CertificateState, CertificateState], list[str]] = {}
-    for (state, step), after in TRANSITIONS.items():
-        if after is not None:
-            arrows.setdefault((state, after), []).append(step)
-    lines = ["stateDiagram-v2", f"    [*] --> {CertificateState.DRAFT}"]
-    lines += [f"    {state} --> {after}: {', '.join(steps)}" for (state, after), steps in arrows.items()]
-    return "\n".join([*lines, *(f"    {state} --> [*]" for state in CertificateState if state in ENDED)])
+    return draw(TRANSITIONS, begins=CertificateState.DRAFT, ended=ENDED)

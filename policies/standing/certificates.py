@@ -13,6 +13,7 @@ from policies.certificates.numbers import parse_number
 from policies.certificates.scope import Scope, scope_digest, widenings
 from policies.certificates.status_list import Status
 from policies.standing.agreements import check_lifted
+from policies.standing.datasets import DatasetRegister
 from policies.standing.keys import KeyRegister
 from policies.standing.people import PeopleRegister
 from policies.standing.refusals import (
@@ -47,6 +48,7 @@ from yingbi.events.certificates import (
     ReviewKind,
 )
 from yingbi.events.fields import Duty, ReviewOutcome
+from yingbi.ids import dataset_id
 
 __all__ = ["ApplicationStanding", "CertificateRegister", "CertificateStanding", "FindScope"]
 
@@ -70,8 +72,16 @@ _REGISTRATIONS: Final[Mapping[EntryType, tuple[Registration, ...]]] = {
     EntryType.CERTIFICATE_TRANSFERRED: (Registration.TRANSFER,),
     EntryType.CERTIFICATE_CHANGED: (Registration.CHANGE,),
 }
+# SECURITY: a licence has a parent, which it is not wider than; and a subject's values are nobody else's.
 # Cancelling and objecting are entries of their own: nothing is applied for.
-_APPLIED_FOR: Final = frozenset(kind for kinds in _REGISTRATIONS.values() for kind in kinds)
+_CLASSES: Final[Mapping[Registration, frozenset[AssetClass]]] = {
+    Registration.FIRST: frozenset({AssetClass.REGISTRATION, AssetClass.SUBJECT_VALUE}),
+    Registration.LICENCE: frozenset({AssetClass.LICENCE}),
+    Registration.TRANSFER: frozenset({AssetClass.REGISTRATION, AssetClass.LICENCE}),
+    Registration.CHANGE: frozenset(AssetClass),
+    Registration.CANCEL: frozenset(),
+    Registration.OBJECTION: frozenset(),
+}
 _ID: Final = "app-"
 
 
@@ -121,8 +131,17 @@ class CertificateStanding:
 class CertificateRegister:
     """All applications and certificates that ever were."""
 
-    def __init__(self, *, bureau: str, keys: KeyRegister, people: PeopleRegister, find_scope: FindScope) -> None:
+    def __init__(
+        self,
+        *,
+        bureau: str,
+        keys: KeyRegister,
+        people: PeopleRegister,
+        datasets: DatasetRegister,
+        find_scope: FindScope,
+    ) -> None:
         self._bureau = bureau
+        self._datasets = datasets
         self._keys = keys
         self._people = people
         self._find_scope = find_scope
@@ -131,9 +150,11 @@ class CertificateRegister:
         self._places: set[tuple[str, int]] = set()
         self._derived: dict[str, tuple[str, ...]] = {}
 
-    def fork(self, *, keys: KeyRegister, people: PeopleRegister) -> "CertificateRegister":
+    def fork(self, *, keys: KeyRegister, people: PeopleRegister, datasets: DatasetRegister) -> "CertificateRegister":
         """Return a copy that changes by itself."""
-        copy = CertificateRegister(bureau=self._bureau, keys=keys, people=people, find_scope=self._find_scope)
+        copy = CertificateRegister(
+            bureau=self._bureau, keys=keys, people=people, datasets=datasets, find_scope=self._find_scope
+        )
         copy._applications, copy._all, copy._places = dict(self._applications), dict(self._all), set(self._places)
         copy._derived = dict(self._derived)
         return copy
@@ -218,8 +239,10 @@ class CertificateRegister:
     def _submit(self, said: Said) -> Effect:
         body: CertificateSubmitted = said.body
         applicant = said.statement.payload.on_behalf_of or said.issuer
-        if body.registration not in _APPLIED_FOR or not said.about.startswith(_ID):
-            raise StatementRefusedError(Rule.TERMS, "expected an application for a certificate, under an id `app-…`")
+        if not said.about.startswith(_ID):
+            raise StatementRefusedError(Rule.TERMS, "expected an application under an id `app-…`")
+        if body.asset_class not in _CLASSES[body.registration]:
+            raise StatementRefusedError(Rule.TERMS, "certificates of this class do not come about in this way")
         self._check_applicant(said, applicant, body.channel)
         before = self._applications.get(said.about)
         if before is not None and before.applicant != applicant:
@@ -239,8 +262,13 @@ class CertificateRegister:
             return
         if clerks:
             raise StatementRefusedError(Rule.SIGNER, "a clerk applies for others at the counter only")
-        if not any(self._keys.organisation(owner) == applicant for owner in said.signers.owners):
-            raise StatementRefusedError(Rule.SIGNER, "expected the applicant to sign, or somebody who works for it")
+        self._check_word(said, applicant)
+
+    def _check_word(self, said: Said, party: str) -> None:
+        """Require a party's own word: its key's, or that of a person who works for it; a node is no person."""
+        people = {self._people.employer(person) for person in said.signers.people}
+        if party not in said.signers.owners | people:
+            raise StatementRefusedError(Rule.SIGNER, "expected the party itself to sign, or somebody who works for it")
 
     def _accept(self, said: Said) -> Effect:
         body: CertificateAccepted = said.body
@@ -251,15 +279,15 @@ class CertificateRegister:
         self._check_not_late(found, said.at)
         if found.state is not CertificateState.SUBMITTED and body.provisional_until is not None:
             raise StatementRefusedError(Rule.STATE, "an application is accepted for the time being once")
-        after = self._moved(found, Step.ACCEPT, hands=found.hands | {registrar})
         until = body.provisional_until
-        return self._put(replace(after, provisional_until=until, deadline=until))
+        after = _moved(found, Step.ACCEPT)
+        return self._put(replace(after, hands=found.hands | {registrar}, provisional_until=until, deadline=until))
 
     def _return(self, said: Said) -> Effect:
         body: CertificateReturned = said.body
         found = self._open(said)
         self._by(said, Duty.BUREAU_REGISTRAR, Duty.BUREAU_REVIEWER)
-        return self._put(replace(self._moved(found, Step.RETURN), deadline=body.deadline))
+        return self._put(replace(_moved(found, Step.RETURN), deadline=body.deadline))
 
     def _review(self, said: Said) -> Effect:
         body: CertificateReviewed = said.body
@@ -272,7 +300,8 @@ class CertificateRegister:
         self._check_not_late(found, said.at)
         is_passed = body.outcome is ReviewOutcome.PASSED
         passed = found.passed | {body.kind} if is_passed else found.passed - {body.kind}
-        return self._put(self._moved(found, Step.REVIEW, passed=passed, hands=found.hands | {reviewer}))
+        after = _moved(found, Step.REVIEW)
+        return self._put(replace(after, passed=passed, hands=found.hands | {reviewer}))
 
     def _settle(self, said: Said) -> Effect:
         """Settle an objection: to an application, which goes back to review after the last one, or to a certificate."""
@@ -281,8 +310,8 @@ class CertificateRegister:
         application = self._applications.get(said.about)
         if application is not None and application.state in OPEN:
             step = Step.SETTLE_LAST if application.objections == 1 else Step.SETTLE
-            after = self._moved(application, step, hands=application.hands | {reviewer})
-            after = replace(after, objections=application.objections - 1)
+            after = _moved(application, step)
+            after = replace(after, hands=application.hands | {reviewer}, objections=application.objections - 1)
             if body.outcome is not ReviewOutcome.PASSED:
                 # An objection that is right leaves nothing of what was found before, and the public is asked again.
                 after = replace(after, passed=frozenset(), notice_until=None)
@@ -296,7 +325,7 @@ class CertificateRegister:
     def _reject(self, said: Said) -> Effect:
         found = self._open(said)
         self._by(said, *_DECIDERS)
-        return self._put(self._moved(found, Step.REJECT))
+        return self._put(_moved(found, Step.REJECT))
 
     def _notice(self, said: Said) -> Effect:
         body: CertificateNoticed = said.body
@@ -307,7 +336,7 @@ class CertificateRegister:
             raise StatementRefusedError(Rule.STATE, "the public is not asked about this")
         if body.valid_until <= said.at:
             raise StatementRefusedError(Rule.TIME, "the notice is over before it begins")
-        return self._put(replace(self._moved(found, Step.NOTICE), notice_until=body.valid_until))
+        return self._put(replace(_moved(found, Step.NOTICE), notice_until=body.valid_until))
 
     def _object(self, said: Said) -> Effect:
         body: CertificateObjected = said.body
@@ -315,7 +344,7 @@ class CertificateRegister:
         if application is not None and application.state in OPEN:
             if application.notice_until is None or said.at > application.notice_until:
                 raise StatementRefusedError(Rule.TIME, "expected an application whose public notice is not over")
-            moved = self._moved(application, Step.OBJECT)
+            moved = _moved(application, Step.OBJECT)
             return self._put(replace(moved, objections=application.objections + 1))
         found = self._certificate(said.about)
         if not body.suspends:
@@ -339,7 +368,7 @@ class CertificateRegister:
             raise StatementRefusedError(Rule.TERMS, "expected the class that was applied for")
         if body.valid_until <= said.at:
             raise StatementRefusedError(Rule.TIME, "the certificate is over before it begins")
-        return self._put(replace(self._moved(found, Step.APPROVE), approved=body))
+        return self._put(replace(_moved(found, Step.APPROVE), approved=body))
 
     def _check_reviewed(self, found: ApplicationStanding, at: str) -> None:
         if not found.passed >= _NEEDED:
@@ -362,7 +391,7 @@ class CertificateRegister:
             raise StatementRefusedError(Rule.APPROVAL, "expected an application for this that was approved")
         if _granted(body) != _granted(found.approved):
             raise StatementRefusedError(Rule.APPROVAL, "expected what was approved, and nothing else")
-        after = replace(self._moved(found, Step.ISSUE), number=said.about)
+        after = replace(_moved(found, Step.ISSUE), number=said.about)
         self._check_number(said.about, body)
         key = self._keys.find(body.holder_keyid, at=said.at)
         if key is None or key.owner != found.applicant:
@@ -370,6 +399,7 @@ class CertificateRegister:
         made = CertificateStanding(
             number=said.about, state=CertificateState.ACTIVE, holder=found.applicant, issued=body, entry=-1
         )
+        self._check_owned(body, made.holder)
         made, replaced = self._origin(said, body, made)
         place = (body.status.status_list, body.status.index)
 
@@ -383,6 +413,14 @@ class CertificateRegister:
                 self._derived[body.parent] = (*self._derived.get(body.parent, ()), made.number)
 
         return take
+
+    def _check_owned(self, body: _Issuance, holder: str) -> None:
+        """Refuse a registration of data sets that are somebody else's; one that passes on was registered before."""
+        if body.asset_class is not AssetClass.REGISTRATION or isinstance(body, CertificateTransferred):
+            return
+        listed = (self._datasets.get(dataset_id(name)) for name in self._scope(body.scope).datasets)
+        if any(one is None or one.owner != holder for one in listed):
+            raise StatementRefusedError(Rule.TERMS, "expected data sets that are registered as the holder's own")
 
     def _check_number(self, number: str, body: _Issuance) -> None:
         try:
@@ -506,10 +544,9 @@ class CertificateRegister:
         application = self._applications.get(said.about)
         if application is not None and application.state in OPEN:
             self._check_applicant(said, application.applicant, Channel.ONLINE)
-            return self._put(self._moved(application, Step.CANCEL))
+            return self._put(_moved(application, Step.CANCEL))
         found = self._certificate(said.about)
-        if not any(self._keys.organisation(owner) == found.holder for owner in said.signers.owners):
-            raise StatementRefusedError(Rule.SIGNER, "expected the holder to sign, or somebody who works for it")
+        self._check_word(said, found.holder)
         return self._keep(replace(found, state=_step(found.state, Step.CANCEL)))
 
     def _expire(self, said: Said) -> Effect:
@@ -519,7 +556,7 @@ class CertificateRegister:
         if application is not None and application.state in OPEN:
             if application.deadline is None or application.deadline != body.valid_until or said.at <= body.valid_until:
                 raise StatementRefusedError(Rule.TIME, "expected an application whose deadline is over")
-            return self._put(self._moved(application, Step.EXPIRE))
+            return self._put(_moved(application, Step.EXPIRE))
         found = self._certificate(said.about)
         if found.issued.valid_until != body.valid_until or said.at <= body.valid_until:
             raise StatementRefusedError(Rule.TIME, "the certificate's time is not over")
@@ -538,9 +575,6 @@ class CertificateRegister:
         if found is None:
             raise StatementRefusedError(Rule.STATE, "expected a certificate that was issued")
         return found
-
-    def _moved(self, found: ApplicationStanding, step: Step, **changes: frozenset[object]) -> ApplicationStanding:
-        return replace(found, state=_step(found.state, step), **changes)  # type: ignore[arg-type]  # its own members
 
     def _by(self, said: Said, *duties: Duty) -> str:
         """Return who signed with one of some duties."""
@@ -576,6 +610,10 @@ def _step(state: CertificateState, step: Step) -> CertificateState:
         return transition(state, step)
     except ConflictError as error:
         raise conflict(error) from None
+
+
+def _moved(found: ApplicationStanding, step: Step) -> ApplicationStanding:
+    return replace(found, state=_step(found.state, step))
 
 
 def _is_in_time(found: CertificateStanding, at: str) -> bool:

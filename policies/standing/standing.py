@@ -105,7 +105,7 @@ class Standing:
             find_terms=find_terms,
         )
         self.certificates = CertificateRegister(
-            bureau=bureau, keys=self.keys, people=self.people, find_scope=find_scope
+            bureau=bureau, keys=self.keys, people=self.people, datasets=self.datasets, find_scope=find_scope
         )
         self.freezes = FreezeRegister(
             bureau, keys=self.keys, people=self.people, datasets=self.datasets, agreements=self.agreements
@@ -135,7 +135,7 @@ class Standing:
         copy.participants = self.participants.fork(copy.people)
         copy.datasets = self.datasets.fork(copy.keys, copy.people)
         copy.agreements = self.agreements.fork(copy.people, copy.participants, copy.datasets)
-        copy.certificates = self.certificates.fork(keys=copy.keys, people=copy.people)
+        copy.certificates = self.certificates.fork(keys=copy.keys, people=copy.people, datasets=copy.datasets)
         copy.freezes = self.freezes.fork(
             keys=copy.keys, people=copy.people, datasets=copy.datasets, agreements=copy.agreements
         )

@@ -116,12 +116,17 @@ class Registry(Realm):
         body = {"ground": "ownership", "objection": DIGEST, "suspends": suspends}
         self.say("certificate.objected", about, body, *(signers or (BANK_B,)))
 
-    def prepare(self, kind: str = "first", by: str = UNIT, asset: str = "registration") -> str:
-        """Bring an application as far as its approval."""
+    def reviewed(self, kind: str = "first", by: str = UNIT, asset: str = "registration") -> str:
+        """Bring an application as far as its reviews."""
         name = self.apply(kind, by, asset)
         self.accept(name)
         for review in ("form", "substance"):
             self.review(name, review)
+        return name
+
+    def prepare(self, kind: str = "first", by: str = UNIT, asset: str = "registration") -> str:
+        """Bring an application as far as its approval."""
+        name = self.reviewed(kind, by, asset)
         if asset != "subject-value" and kind != "change":
             self.notice(name)
             self.pass_time(days=15)

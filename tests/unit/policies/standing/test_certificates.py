@@ -157,10 +157,7 @@ def test_nothing_is_noticed_that_was_not_reviewed(registry: Registry, missing: s
 
 
 def test_nothing_is_approved_before_the_public_was_asked(registry: Registry) -> None:
-    name = registry.apply()
-    registry.accept(name)
-    for kind in ("form", "substance"):
-        registry.review(name, kind)
+    name = registry.reviewed()
     body = registry.granted(UNIT, "registration", REGISTERED)
     refused(registry, lambda r: r.approve(name, body), Rule.TIME)
     registry.notice(name)
@@ -171,10 +168,7 @@ def test_nothing_is_approved_before_the_public_was_asked(registry: Registry) -> 
 
 
 def test_an_objection_is_settled_before_anything_goes_on(registry: Registry) -> None:
-    name = registry.apply()
-    registry.accept(name)
-    for kind in ("form", "substance"):
-        registry.review(name, kind)
+    name = registry.reviewed()
     refused(registry, lambda r: r.object(name), Rule.TIME)
     registry.notice(name)
     registry.object(name)
@@ -191,10 +185,7 @@ def test_an_objection_is_settled_before_anything_goes_on(registry: Registry) -> 
 
 
 def test_one_who_objects_while_another_was_settled_is_heard(registry: Registry) -> None:
-    name = registry.apply()
-    registry.accept(name)
-    for kind in ("form", "substance"):
-        registry.review(name, kind)
+    name = registry.reviewed()
     registry.notice(name)
     registry.object(name)
     registry.review(name, "objection")
@@ -203,10 +194,7 @@ def test_one_who_objects_while_another_was_settled_is_heard(registry: Registry) 
 
 
 def test_an_objection_that_is_right_leaves_nothing_of_what_was_found(registry: Registry) -> None:
-    name = registry.apply()
-    registry.accept(name)
-    for kind in ("form", "substance"):
-        registry.review(name, kind)
+    name = registry.reviewed()
     registry.notice(name)
     registry.object(name)
     registry.review(name, "objection", "failed")
@@ -284,10 +272,7 @@ def test_the_public_is_asked_about_some_things_only(registry: Registry) -> None:
 
 
 def test_an_approval_is_of_what_was_applied_for_and_of_a_time_to_come(registry: Registry) -> None:
-    name = registry.apply()
-    registry.accept(name)
-    for kind in ("form", "substance"):
-        registry.review(name, kind)
+    name = registry.reviewed()
     refused(
         registry,
         lambda r: r.say(
@@ -323,6 +308,33 @@ def test_an_application_has_deadlines_that_are_to_come(registry: Registry) -> No
 def test_what_is_an_entry_of_its_own_is_not_applied_for(registry: Registry, kind: str) -> None:
     refused(registry, lambda r: r.apply(kind), Rule.TERMS)
     refused(registry, lambda r: r.apply(application="DAC-440304-2026-000001-2"), Rule.TERMS)
+
+
+@pytest.mark.parametrize(
+    ("kind", "asset"),
+    [("first", "licence"), ("licence", "registration"), ("licence", "subject-value"), ("transfer", "subject-value")],
+)
+def test_nothing_comes_about_beside_its_way(registry: Registry, kind: str, asset: str) -> None:
+    """A licence without a parent would be as wide as somebody likes; a firm's values are nobody else's."""
+    refused(registry, lambda r: r.apply(kind, PARTNER, asset), Rule.TERMS, "come about")
+
+
+def test_a_node_speaks_for_nobody(registry: Registry) -> None:
+    number = registry.issue()
+    refused(registry, lambda r: r.cancel(number, NODE), Rule.SIGNER)
+    body = {"asset_class": "registration", "registration": "first", "channel": "online", "application": DIGEST}
+    refused(registry, lambda r: r.say("certificate.submitted", "app-1", body, NODE, on_behalf_of=UNIT), Rule.SIGNER)
+
+
+def test_a_unit_registers_its_own_data(registry: Registry) -> None:
+    others = replace(REGISTERED, datasets={"tax/filings": frozenset({"uscc"}), "market/firms": frozenset()})
+    for by, scope in ((PARTNER, REGISTERED), (UNIT, others)):
+        with pytest.raises(StatementRefusedError, match="the holder's own") as caught:
+            registry.issue("first", by, "registration", scope)
+        assert caught.value.rule is Rule.TERMS
+    number = registry.issue()
+    with pytest.raises(StatementRefusedError, match="the holder's own"):
+        registry.take(change(registry, number, "content", others))
 
 
 def test_who_has_looked_at_it_does_not_approve_it(registry: Registry) -> None:
