@@ -48,7 +48,7 @@ from yingbi.events.certificates import (
     ReviewKind,
 )
 from yingbi.events.fields import Duty, ReviewOutcome
-from yingbi.ids import dataset_id
+from yingbi.ids import dataset_id, parse_party
 
 __all__ = ["ApplicationStanding", "CertificateRegister", "CertificateStanding", "FindScope"]
 
@@ -83,6 +83,7 @@ _CLASSES: Final[Mapping[Registration, frozenset[AssetClass]]] = {
     Registration.OBJECTION: frozenset(),
 }
 _ID: Final = "app-"
+_HOLDERS: Final = ("unit", "partner", "subject")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -243,6 +244,8 @@ class CertificateRegister:
             raise StatementRefusedError(Rule.TERMS, "expected an application under an id `app-…`")
         if body.asset_class not in _CLASSES[body.registration]:
             raise StatementRefusedError(Rule.TERMS, "certificates of this class do not come about in this way")
+        if parse_party(applicant)[0] not in _HOLDERS:
+            raise StatementRefusedError(Rule.SIGNER, "expected a unit, a partner or a data subject as the applicant")
         self._check_applicant(said, applicant, body.channel)
         before = self._applications.get(said.about)
         if before is not None and before.applicant != applicant:

@@ -326,6 +326,11 @@ def test_a_node_speaks_for_nobody(registry: Registry) -> None:
     refused(registry, lambda r: r.say("certificate.submitted", "app-1", body, NODE, on_behalf_of=UNIT), Rule.SIGNER)
 
 
+@pytest.mark.parametrize("applicant", ["person:cdo", NODE, BUREAU])
+def test_only_units_partners_and_subjects_hold_certificates(registry: Registry, applicant: str) -> None:
+    refused(registry, lambda r: r.apply(by=applicant), Rule.SIGNER, "as the applicant")
+
+
 def test_a_unit_registers_its_own_data(registry: Registry) -> None:
     others = replace(REGISTERED, datasets={"tax/filings": frozenset({"uscc"}), "market/firms": frozenset()})
     for by, scope in ((PARTNER, REGISTERED), (UNIT, others)):
